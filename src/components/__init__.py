@@ -1,0 +1,1 @@
+"""What every run is made of: the batch of episodes, the buffers that hold episodes, exploration."""

@@ -1,0 +1,23 @@
+"""How a controller turns its outputs into actions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def epsilon_greedy(
+    outputs: Tensor, avail_actions: Tensor, epsilon: float, generator: torch.Generator | None
+) -> Tensor:
+    """The best available action, or with probability `epsilon` any available one.
+
+    outputs (...,A), avail_actions (...,A) bool -> (...) int64. Chance comes from `generator`
+    alone, which may be None when epsilon is 0.
+    """
+    greedy = outputs.masked_fill(~avail_actions, -torch.inf).argmax(-1)
+    if epsilon == 0:
+        return greedy
+    noise = torch.rand(avail_actions.shape, generator=generator, device=outputs.device)
+    random = noise.masked_fill(~avail_actions, -1.0).argmax(-1)
+    explore = torch.rand(greedy.shape, generator=generator, device=outputs.device) < epsilon
+    return torch.where(explore, random, greedy)

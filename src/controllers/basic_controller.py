@@ -1,0 +1,62 @@
+"""basic_mac: one agent network for all agents, told who it is and what it did last."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from components.action_selectors import epsilon_greedy
+from envs.base import EnvInfo
+from modules.agents import REGISTRY as agent_REGISTRY
+from utils.config import RunConfig
+
+
+class BasicMAC:
+    """Keeps the agent network and nothing between calls: the hidden state is the caller's."""
+
+    def __init__(self, info: EnvInfo, config: RunConfig) -> None:
+        self._info = info
+        self._obs_last_action = config.obs_last_action
+        self._obs_agent_id = config.obs_agent_id
+        input_dim = (
+            info.obs_shape
+            + info.n_actions * self._obs_last_action
+            + info.n_agents * self._obs_agent_id
+        )
+        self.agent: nn.Module = agent_REGISTRY[config.agent](
+            input_dim, config.rnn_hidden_dim, info.n_actions
+        )
+
+    def forward(
+        self, obs: Tensor, last_actions: Tensor, hidden: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The same call trains (T rows) and acts (T = 1).
+
+        obs (B,T,N,O), last_actions (B,T,N) with -1 for none -> outputs (B,T,N,A), hidden.
+        """
+        return self.agent(self._inputs(obs, last_actions), hidden)
+
+    @torch.no_grad()
+    def select_actions(
+        self,
+        obs: Tensor,
+        avail_actions: Tensor,
+        last_actions: Tensor,
+        hidden: Tensor | None,
+        epsilon: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """One step: obs (B,N,O), avail_actions (B,N,A), last_actions (B,N) -> actions (B,N)."""
+        outputs, hidden = self.forward(obs.unsqueeze(1), last_actions.unsqueeze(1), hidden)
+        return epsilon_greedy(outputs.squeeze(1), avail_actions, epsilon, generator), hidden
+
+    def _inputs(self, obs: Tensor, last_actions: Tensor) -> Tensor:
+        parts = [obs]
+        if self._obs_last_action:
+            shifted = one_hot(last_actions + 1, self._info.n_actions + 1)
+            parts.append(shifted[..., 1:].to(obs.dtype))
+        if self._obs_agent_id:
+            ids = torch.eye(self._info.n_agents, dtype=obs.dtype, device=obs.device)
+            parts.append(ids.expand(*obs.shape[:2], -1, -1))
+        return torch.cat(parts, dim=-1)

@@ -1,0 +1,14 @@
+"""REGISTRY of environments, each imported only when a run asks for it.
+
+An environment is a class that keeps the promises of `envs.base.VectorEnv`.
+"""
+
+from utils.registry import Registry
+
+REGISTRY = Registry(
+    {
+        "smax": "envs.smax:SMAXEnv",
+        "two_step": "envs.two_step:TwoStepEnv",
+    }
+)
+

@@ -1,0 +1,54 @@
+"""What every learner shares: saving, loading, moving, and one step of an optimiser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from components.episode_batch import EpisodeBatch
+
+
+class Learner:
+    """A learner names its networks and optimisers; everything here follows from the names.
+
+    `networks` has the targets too, as `target_*`. `optimisers` are named as PyMARL names their
+    files (`opt`, `agent_opt`, `critic_opt`). `steps` counts calls of `train`.
+    """
+
+    networks: nn.ModuleDict
+    optimisers: dict[str, Optimizer]
+    steps: int = 0
+
+    def train(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+        """One update from a batch on the learner's device -> detached scalars, not waited for."""
+        raise AssertionError("every learner has its own")
+
+    def state_dict(self) -> dict[str, Any]:
+        """{file name: state}: networks, targets, optimisers, and the count of steps."""
+        parts: dict[str, Any] = {name: net.state_dict() for name, net in self.networks.items()}
+        parts |= {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
+        return parts | {"steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        for name, part in (self.networks.items() | self.optimisers.items()):
+            part.load_state_dict(state[name])
+        self.steps = state["steps"]
+
+    def _descend(self, optimiser: Optimizer, loss: Tensor, grad_norm_clip: float) -> Tensor:
+        """One clipped step; returns the gradient's norm before clipping."""
+        optimiser.zero_grad()
+        loss.backward()
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        norm = clip_grad_norm_(parameters, grad_norm_clip)
+        optimiser.step()
+        return norm
+
+    def _sync_targets(self) -> None:
+        """Copy every network that has a `target_` twin into it."""
+        for name, network in self.networks.items():
+            if name.startswith("target_"):
+                network.load_state_dict(self.networks[name.removeprefix("target_")].state_dict())

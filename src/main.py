@@ -1,0 +1,121 @@
+"""python src/main.py --config=ALG --env-config=ENV [with key=value ...]
+
+Sacred's entry point: argv -> checked configuration -> run. A user's mistake ends in one line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import uuid
+import warnings
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from utils.config import Settings, available, load_settings
+from utils.errors import ConfigError, UserError
+
+USAGE = """\
+python src/main.py --config=ALG --env-config=ENV [SACRED'S FLAGS] [with key=value ...]
+
+  ALG    {algs}
+  ENV    {envs}
+
+  python src/main.py --config=icq --env-config=smax with env_args.map_name=2s3z dataset_quality=poor
+  python src/main.py --config=icq --env-config=smax with evaluate=True checkpoint_path=results/models/RUN
+  python src/main.py print_config --config=icq --env-config=smax     every key and its value
+
+The keys are explained in src/config/default.yaml, config/envs/ENV.yaml and config/algs/ALG.yaml.
+Sacred's flags: -m DB (MongoDB), -F DIR (another folder), -u (no record), -n NAME, -c COMMENT, ...
+"""  # noqa: E501 - lines to copy
+
+
+def main(argv: list[str]) -> int:
+    """Run the program -> its exit code."""
+    if {"-h", "--help"} & set(argv):
+        algs, envs = " ".join(available("algs")), " ".join(available("envs"))
+        sys.stdout.write(USAGE.format(algs=algs, envs=envs))
+        return 0
+    try:
+        names, rest = _take_flags(argv, ("--config", "--env-config"))
+        updates = _updates(rest)
+        settings = load_settings(names["--config"], names["--env-config"], updates)
+        return _run_through_sacred(settings, rest)
+    except UserError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted. Resume from the last checkpoint with checkpoint_path=...\n")
+        return 130
+
+
+def _take_flags(argv: list[str], flags: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
+    """Take `--flag=value` and `--flag value` out of argv."""
+    values = dict.fromkeys(flags, "")
+    rest: list[str] = []
+    words = iter(argv)
+    for word in words:
+        flag, _, value = word.partition("=")
+        if flag in values:
+            values[flag] = value or next(words, "")
+        else:
+            rest.append(word)
+    return values, rest
+
+
+def _updates(argv: list[str]) -> dict[str, Any]:
+    """What stands behind `with`, read as Sacred reads it."""
+    if "with" not in argv:
+        stray = [word for word in argv if "=" in word and not word.startswith("-")]
+        if stray:
+            raise ConfigError(f"{stray[0]}: write `with` before the first key=value")
+        return {}
+    with _quiet_import():
+        from sacred.arg_parser import get_config_updates
+
+    updates, named = get_config_updates(argv[argv.index("with") + 1 :])
+    if named:
+        raise ConfigError(f"{named[0]}: key=value is needed behind `with`")
+    return updates
+
+
+def _run_through_sacred(settings: Settings, argv: list[str]) -> int:
+    with _quiet_import():
+        from sacred import SETTINGS, Experiment
+        from sacred.observers import FileStorageObserver
+
+    SETTINGS.CAPTURE_MODE = "sys"
+    token = _token(settings.values["name"], argv)
+    experiment = Experiment("icq")
+    experiment.logger = None
+    experiment.add_config(settings.values)
+    experiment.observers.append(FileStorageObserver(settings.run.results / "sacred"))
+
+    @experiment.main
+    def main_run(_run: Any, _config: dict[str, Any]) -> dict[str, float]:
+        from run import run
+
+        return run(settings, token, _run)
+
+    experiment.run_commandline(["main.py", *argv, f"--id={token}", "--debug"])
+    return 0
+
+
+@contextlib.contextmanager
+def _quiet_import() -> Iterator[None]:
+    """Sacred 0.8.7 imports pkg_resources, which warns; constraints.txt keeps it working."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+        yield
+
+
+def _token(name: str, argv: list[str]) -> str:
+    """The run's id, given with Sacred's -i/--id or made so that it never collides."""
+    values, _ = _take_flags(argv, ("-i", "--id"))
+    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    return values["-i"] or values["--id"] or f"{name}__{now}_{uuid.uuid4().hex[:6]}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Networks. They take numbers and tensors, never a configuration."""

@@ -1,0 +1,5 @@
+"""REGISTRY of critics: the value of each agent's actions, seen with the whole state."""
+
+from utils.registry import Registry
+
+REGISTRY = Registry({"mlp": "modules.critics.mlp_critic:MLPCritic"})

@@ -1,0 +1,177 @@
+"""One run: built from the registries, then batch -> train -> log -> evaluate -> save."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from components.episode_batch import EpisodeBatch
+from components.replay_buffer import ReplayBuffer
+from controllers import REGISTRY as mac_REGISTRY
+from learners import REGISTRY as le_REGISTRY
+from learners.base import Learner
+from runners import REGISTRY as r_REGISTRY
+from utils.checkpoint import (
+    METRICS,
+    find_checkpoint,
+    load_agent,
+    read_buffer,
+    read_checkpoint,
+    save_checkpoint,
+)
+from utils.config import ROOT, Settings
+from utils.errors import CheckpointError, ConfigError
+from utils.logging import Logger, SacredRun, progress_bar
+
+
+def run(settings: Settings, token: str, sacred_run: SacredRun | None = None) -> dict[str, float]:
+    """Train or evaluate as `settings` say -> the statistics of the last evaluation."""
+    config = settings.run
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    trainer = Trainer(settings, token)
+    start = trainer.find_start()
+    with Logger(
+        config.results / "metrics" / f"{token}.csv",
+        start / METRICS if start and not config.evaluate else None,
+        sacred_run,
+        config.results / "tb_logs" / token if config.use_tensorboard else None,
+    ) as logger:
+        trainer.logger = logger
+        if start:
+            trainer.load(start)
+        try:
+            return trainer.evaluate() if config.evaluate else trainer.train()
+        finally:
+            trainer.runner.close_env()
+
+
+def resolve_device(name: str) -> torch.device:
+    """auto takes the GPU where there is one; asking for one that is not there is a mistake."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device=cuda, but PyTorch finds no CUDA device here; use device=auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+class Trainer:
+    """Holds the parts of a run and moves them through time, `t_env`."""
+
+    logger: Logger
+
+    def __init__(self, settings: Settings, token: str) -> None:
+        self.settings, self.config = settings, settings.run
+        self.device = resolve_device(self.config.device)
+        self.models_dir = self.config.results / "models" / token
+        self.runner = r_REGISTRY[self.config.runner](self.config, self.device)
+        info = self.runner.get_env_info()
+        self.mac = mac_REGISTRY[self.config.mac](info, self.config)
+        self.mac.agent.to(self.device)
+        self.runner.setup(self.mac)
+        self.learner: Learner | None = None
+        if self.config.learner and not self.config.evaluate:
+            make = le_REGISTRY[self.config.learner]
+            self.learner = make(self.mac, info, settings.learner, self.device)
+        self.buffer: ReplayBuffer | None = None
+        if self.config.runner != "offline":
+            self.buffer = ReplayBuffer(self.config.buffer_size, self.config.seed)
+
+    def train(self) -> dict[str, float]:
+        """Go on to `t_max`; evaluates at the start, at every test_interval and at the end."""
+        runner, config = self.runner, self.config
+        if self.learner is None:
+            raise ConfigError(f"{config.name} has nothing to learn; use evaluate=True")
+        bar = progress_bar(config.t_max, runner.t_env, " steps")
+        stats = self.evaluate() if runner.t_env == 0 else {}
+        while runner.t_env < config.t_max:
+            before = runner.t_env
+            metrics: dict[str, torch.Tensor] = {}
+            for batch in self._batches():
+                metrics = self.learner.train(batch.to(self.device))
+            t_env = runner.t_env
+            bar.update(min(t_env, config.t_max) - bar.n)
+            last = t_env >= config.t_max
+            if metrics and self._due(config.learner_log_interval, before):
+                self.logger.log_stats({k: v.item() for k, v in metrics.items()}, t_env)
+            if last or self._due(config.test_interval, before):
+                stats = self.evaluate()
+                bar.set_postfix({"return": f"{stats['return_mean']:.2f}"})
+            if self._due(config.log_interval, before):
+                self.logger.print_recent_stats(t_env)
+            if config.save_model and (last or self._due(config.save_model_interval, before)):
+                self._save()
+        bar.close()
+        return stats
+
+    def evaluate(self) -> dict[str, float]:
+        """Play greedily and log it -> PyMARL's statistics, without their `test_`."""
+        if self.config.test_nepisode == 0:
+            return {"return_mean": 0.0}
+        stats = self.runner.evaluate(self.config.test_nepisode).statistics()
+        self.logger.log_stats(stats, self.runner.t_env, prefix="test_")
+        return stats
+
+    def find_start(self) -> Path | None:
+        """The checkpoint to begin from, if `checkpoint_path` names one."""
+        if not self.config.checkpoint_path:
+            return None
+        return find_checkpoint(ROOT / self.config.checkpoint_path, self.config.load_step)
+
+    def load(self, folder: Path) -> None:
+        """Take up a checkpoint: all of it to resume, the agent alone to evaluate."""
+        learner_state, trainer_state = read_checkpoint(folder)
+        load_agent(self.mac.agent, learner_state, folder)
+        if self.learner is None:
+            self.runner.t_env = trainer_state["runner"]["t_env"]
+            return
+        self._check_same(trainer_state["config"], folder)
+        self.learner.load_state_dict(learner_state)
+        self.runner.load_state_dict(trainer_state["runner"])
+        if self.buffer is not None:
+            episodes = read_buffer(folder)
+            if episodes is None:
+                self.logger.console.info("No buffer was saved: the run goes on with an empty one.")
+            else:
+                self.buffer.load_state_dict(episodes)
+        self.logger.console.info(f"Resumed from {folder} at t_env={self.runner.t_env}")
+
+    def _batches(self) -> Iterator[EpisodeBatch]:
+        """What the next training steps learn from: recorded episodes, or samples of live ones."""
+        episodes = self.runner.run()
+        if self.buffer is None:
+            yield episodes
+            return
+        self.buffer.insert(episodes)
+        if len(self.buffer) >= self.config.batch_size:
+            for _ in range(self.config.train_steps_per_run):
+                yield self.buffer.sample(self.config.batch_size)
+
+    def _due(self, interval: int, before: int) -> bool:
+        """Whether t_env has passed a multiple of `interval` since `before`."""
+        return self.runner.t_env // interval > before // interval
+
+    def _save(self) -> None:
+        assert self.learner is not None
+        keep_buffer = self.buffer is not None and self.config.save_buffer
+        save_checkpoint(
+            self.models_dir,
+            self.runner.t_env,
+            self.learner.state_dict(),
+            {"runner": self.runner.state_dict(), "config": self.settings.values},
+            self.logger.metrics_path,
+            self.buffer.state_dict() if self.buffer is not None and keep_buffer else None,
+        )
+
+    def _check_same(self, theirs: dict[str, Any], folder: Path) -> None:
+        """A resumed run must be the same experiment: same algorithm, environment and data."""
+        assert self.settings.learner is not None
+        fixed = {"seed", "env", "env_args", "runner", "learner", "batch_size", "batch_size_run"}
+        fixed |= set(type(self.settings.learner).model_fields)
+        for key in sorted(fixed):
+            if theirs.get(key) != self.settings.values[key]:
+                raise CheckpointError(
+                    f"{folder} was made with {key}={theirs.get(key)}, this run has "
+                    f"{key}={self.settings.values[key]}; resume with the same values"
+                )

@@ -1,0 +1,100 @@
+"""Playing one episode in every slot of a batch of environments, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from components.episode_batch import EpisodeBatch
+from envs.base import VectorEnv
+
+
+class Controller(Protocol):
+    """What picks actions; see `controllers.basic_controller.BasicMAC.select_actions`."""
+
+    def select_actions(
+        self,
+        obs: Tensor,
+        avail_actions: Tensor,
+        last_actions: Tensor,
+        hidden: Tensor | None,
+        epsilon: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor | None]: ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What n episodes brought: three arrays of shape (n,)."""
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    battle_won: np.ndarray
+
+    def statistics(self) -> dict[str, float]:
+        """PyMARL's names; `_se` is the standard error of the mean over the episodes."""
+        n = len(self.returns)
+        spread = float(self.returns.std(ddof=1)) if n > 1 else 0.0
+        return {
+            "return_mean": float(self.returns.mean()),
+            "return_std": float(self.returns.std()),
+            "return_se": spread / n**0.5,
+            "battle_won_mean": float(self.battle_won.mean()),
+            "ep_length_mean": float(self.lengths.mean()),
+            "n_episodes": float(n),
+        }
+
+
+def rollout(
+    env: VectorEnv,
+    mac: Controller,
+    seed: int,
+    device: torch.device,
+    epsilon: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> tuple[EpisodeBatch, np.ndarray]:
+    """One episode in each of the environment's E slots -> (episodes, battle_won (E,) bool).
+
+    Every slot gives exactly one episode, so short episodes are not over-represented.
+    """
+    observation = env.reset(seed)
+    over = np.zeros(env.batch_size, dtype=bool)
+    battle_won = np.zeros(env.batch_size, dtype=bool)
+    last_actions = torch.full((env.batch_size, env.info.n_agents), -1, device=device)
+    hidden: Tensor | None = None
+    rows: list[tuple[np.ndarray, ...]] = []
+    transitions: list[tuple[np.ndarray, ...]] = []
+    while True:
+        obs, avail = (torch.tensor(x, device=device) for x in (observation.obs, observation[2]))
+        last_actions, hidden = mac.select_actions(
+            obs, avail, last_actions, hidden, epsilon, generator
+        )
+        actions = last_actions.cpu().numpy()
+        rows.append((*observation, actions))
+        if over.all():
+            break
+        step = env.step(actions)
+        transitions.append((step.rewards, step.terminated, step.truncated, ~over))
+        ends = step.terminated | step.truncated
+        battle_won |= ends & step.battle_won
+        over = over | ends
+        observation = step.observation
+    columns = [np.stack(c, axis=1) for part in (rows, transitions) for c in zip(*part, strict=True)]
+    return EpisodeBatch(*(torch.from_numpy(column) for column in columns)), battle_won
+
+
+def evaluate(
+    env: VectorEnv, mac: Controller, n: int, rng: np.random.Generator, device: torch.device,
+    epsilon: float = 0.0, generator: torch.Generator | None = None,
+) -> Evaluation:  # fmt: skip
+    """At least `n` fresh episodes, the same number in every slot."""
+    parts = []
+    for _ in range(-(-n // env.batch_size)):
+        seed = int(rng.integers(2**31))
+        batch, won = rollout(env, mac, seed, device, epsilon, generator)
+        parts.append((batch.returns.numpy(), batch.lengths.numpy(), won))
+    return Evaluation(*(np.concatenate(column) for column in zip(*parts, strict=True)))

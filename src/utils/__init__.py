@@ -1,0 +1,1 @@
+"""Configuration, logging, checkpoints and the equations that several algorithms share."""

@@ -1,0 +1,112 @@
+"""Checkpoints: results/models/<run>/<t_env>/, laid out as PyMARL does and written whole or not.
+
+agent.th, critic.th, mixer.th, opt.th ... are PyMARL's files. Everything else that resuming needs
+(targets, random state, counters, the configuration) is in trainer_state.th, the records so far
+in metrics.csv.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from utils.errors import CheckpointError
+
+TRAINER_STATE = "trainer_state.th"
+METRICS = "metrics.csv"
+BUFFER = "buffer.th"
+
+
+def save_checkpoint(
+    models_dir: Path,
+    t_env: int,
+    learner_state: dict[str, Any],
+    trainer_state: dict[str, Any],
+    metrics: Path,
+    buffer: dict[str, Any] | None = None,
+) -> Path:
+    """Write one checkpoint under `models_dir`; it appears under its name when it is complete."""
+    final, partial = models_dir / str(t_env), models_dir / f".{t_env}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    rest = dict(trainer_state)
+    rest["learner"] = {k: v for k, v in learner_state.items() if not _has_own_file(k)}
+    for name, state in learner_state.items():
+        if _has_own_file(name):
+            _save(state, partial / f"{name}.th")
+    _save(rest, partial / TRAINER_STATE)
+    shutil.copyfile(metrics, partial / METRICS)
+    if buffer is not None:
+        _save(buffer, partial / BUFFER)
+    shutil.rmtree(final, ignore_errors=True)
+    partial.rename(final)
+    for old in models_dir.glob(f"*/{BUFFER}"):
+        if old.parent != final:
+            old.unlink()
+    return final
+
+
+def find_checkpoint(path: Path, load_step: int) -> Path:
+    """The checkpoint nearest to `load_step`, or the latest for 0, in a run's folder."""
+    if (path / TRAINER_STATE).is_file():
+        return path
+    steps = [int(p.name) for p in path.glob("*") if p.name.isdigit()] if path.is_dir() else []
+    if not steps:
+        raise CheckpointError(
+            f"checkpoint_path={path}: no checkpoint there; "
+            "it must be the folder of a run, results/models/<run>"
+        )
+    return path / str(max(steps) if load_step == 0 else min(steps, key=lambda s: abs(s - load_step)))
+
+
+def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(learner state, trainer state) of one checkpoint."""
+    files = {p.stem: _load(p) for p in sorted(folder.glob("*.th")) if p.name != BUFFER}
+    trainer = files.pop(Path(TRAINER_STATE).stem, None)
+    if trainer is None:
+        raise CheckpointError(f"{folder} has no {TRAINER_STATE}: it is not a checkpoint of a run")
+    return files | trainer.pop("learner"), trainer
+
+
+def read_buffer(folder: Path) -> dict[str, Any] | None:
+    """The live runner's episodes, if they were saved with this checkpoint."""
+    return _load(folder / BUFFER) if (folder / BUFFER).is_file() else None
+
+
+def load_agent(agent: nn.Module, learner_state: dict[str, Any], folder: Path) -> None:
+    """Put a checkpoint's agent into the network, or say why it does not fit."""
+    if "agent" not in learner_state:
+        raise CheckpointError(f"{folder} has no agent.th")
+    wanted, found = agent.state_dict(), learner_state["agent"]
+    for name in sorted(wanted.keys() | found.keys()):
+        ours = tuple(wanted[name].shape) if name in wanted else "nothing"
+        theirs = tuple(found[name].shape) if name in found else "nothing"
+        if ours != theirs:
+            raise CheckpointError(
+                f"{folder / 'agent.th'} belongs to another network: {name} is {theirs} there, "
+                f"{ours} here; use the map, rnn_hidden_dim and obs_* of the run that made it"
+            )
+    agent.load_state_dict(found)
+
+
+def _has_own_file(name: str) -> bool:
+    return name != "steps" and not name.startswith("target_")
+
+
+def _save(state: Any, path: Path) -> None:
+    with path.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _load(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f"{path} cannot be read ({type(error).__name__}): damaged?") from error

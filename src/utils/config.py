@@ -1,0 +1,212 @@
+"""Configuration: default <- env <- algorithm <- command line, checked before a run starts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from utils.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG_DIR = ROOT / "src" / "config"
+COMMAND_LINE = "the command line"
+M = TypeVar("M", bound=BaseModel)
+
+
+class RunConfig(BaseModel):
+    """The keys of default.yaml: types and ranges. What they mean stands there."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    seed: int = Field(ge=0, lt=2**31)
+    label: str
+    device: Literal["auto", "cpu", "cuda"]
+    threads: int = Field(ge=1)
+    env: str
+    env_args: dict[str, Any]
+    runner: str
+    mac: str
+    learner: str
+    agent: str
+    name: str
+    dataset: str
+    dataset_quality: str
+    t_max: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    batch_size_run: int = Field(ge=1)
+    buffer_size: int = Field(ge=1)
+    train_steps_per_run: int = Field(ge=1)
+    test_nepisode: int = Field(ge=0)
+    test_interval: int = Field(ge=1)
+    log_interval: int = Field(ge=1)
+    learner_log_interval: int = Field(ge=1)
+    epsilon_start: float = Field(ge=0, le=1)
+    epsilon_finish: float = Field(ge=0, le=1)
+    epsilon_anneal_time: int = Field(ge=1)
+    rnn_hidden_dim: int = Field(ge=1)
+    obs_agent_id: bool
+    obs_last_action: bool
+    local_results_path: str
+    use_tensorboard: bool
+    save_model: bool
+    save_model_interval: int = Field(ge=1)
+    save_buffer: bool
+    checkpoint_path: str
+    load_step: int = Field(ge=0)
+    evaluate: bool
+
+    @property
+    def results(self) -> Path:
+        """Where everything that a run leaves lies."""
+        return ROOT / self.local_results_path
+
+    @property
+    def dataset_path(self) -> Path:
+        """The recorded episodes of an offline run."""
+        if self.dataset:
+            return Path(self.dataset).expanduser().absolute()
+        parts = [self.env, self.env_args.get("map_name", ""), f"{self.dataset_quality}.h5"]
+        return ROOT.joinpath("offline_data", *filter(None, parts))
+
+
+class Settings(NamedTuple):
+    """A checked configuration, and the same as plain values for Sacred and the checkpoints."""
+
+    run: RunConfig
+    learner: BaseModel | None
+    values: dict[str, Any]
+
+
+class _Layer(NamedTuple):
+    source: str
+    values: dict[str, Any]
+
+
+def available(kind: str) -> list[str]:
+    """The names of the YAML files in config/<kind>."""
+    return sorted(path.stem for path in (CONFIG_DIR / kind).glob("*.yaml"))
+
+
+def load_settings(alg: str, env: str, updates: dict[str, Any]) -> Settings:
+    """Merge the layers and check the result; ConfigError names the key and where it came from."""
+    layers = [
+        _read_layer("default", CONFIG_DIR / "default.yaml"),
+        _read_layer("envs", _named_file("envs", env, "--env-config")),
+        _read_layer("algs", _named_file("algs", alg, "--config")),
+        _Layer(COMMAND_LINE, updates),
+    ]
+    values, sources = _merge(layers)
+    return check_settings(values, sources)
+
+
+def check_settings(values: dict[str, Any], sources: dict[str, str] | None = None) -> Settings:
+    """Check a whole configuration, from the layers or from a checkpoint."""
+    from controllers import REGISTRY as mac_REGISTRY
+    from envs import REGISTRY as env_REGISTRY
+    from learners import CONFIGS
+    from modules.agents import REGISTRY as agent_REGISTRY
+    from modules.critics import REGISTRY as critic_REGISTRY
+    from modules.mixers import REGISTRY as mixer_REGISTRY
+    from runners import REGISTRY as runner_REGISTRY
+
+    sources = sources or {}
+    registries: dict[str, Iterable[str]] = {
+        "env": env_REGISTRY, "runner": runner_REGISTRY, "mac": mac_REGISTRY, "learner": CONFIGS,
+        "agent": agent_REGISTRY, "critic": critic_REGISTRY, "mixer": mixer_REGISTRY,
+    }  # fmt: skip
+    for key, registry in registries.items():
+        name = values.get(key, "")
+        if name not in registry and not (key not in values or (key == "learner" and name == "")):
+            raise ConfigError(
+                f"{key}={name} ({sources.get(key, 'the configuration')}): "
+                f"there is no such {key}{_nearest(str(name), registry)}"
+            )
+    learner_model = CONFIGS.get(values["learner"])
+    learner_keys = set(learner_model.model_fields) if learner_model else set()
+    known = set(RunConfig.model_fields) | learner_keys
+    for key in values:
+        if key not in known:
+            raise ConfigError(
+                f"{key} ({sources.get(key, 'the configuration')}) is not a key of "
+                f"{values['name'] or 'this configuration'}{_nearest(key, known)}"
+            )
+    run = _validate(RunConfig, {k: v for k, v in values.items() if k not in learner_keys}, sources)
+    learner = None
+    if learner_model:
+        chosen = {k: v for k, v in values.items() if k in learner_keys}
+        learner = _validate(learner_model, chosen, sources)
+    return Settings(run, learner, values)
+
+
+def _named_file(kind: str, name: str, flag: str) -> Path:
+    names = available(kind)
+    if not name:
+        raise ConfigError(f"{flag}=NAME is missing; there are: {', '.join(names)}")
+    if name not in names:
+        raise ConfigError(
+            f"{flag}={name}: there is no src/config/{kind}/{name}.yaml{_nearest(name, names)}"
+            f"; there are: {', '.join(names)}"
+        )
+    return CONFIG_DIR / kind / f"{name}.yaml"
+
+
+def _read_layer(kind: str, path: Path) -> _Layer:
+    source = str(path.relative_to(ROOT))
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{source} must hold `key: value` lines ({kind})")
+    return _Layer(source, values)
+
+
+def _merge(layers: list[_Layer]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Later layers win. env_args are merged key by key; the env YAML declares which exist."""
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for layer in layers:
+        for key, value in layer.values.items():
+            if key == "env_args":
+                if not isinstance(value, dict):
+                    raise ConfigError(f"env_args ({layer.source}) must be keys with values")
+                if values.get("env_args"):
+                    _check_env_args(value, values["env_args"], layer.source)
+                value = values.get("env_args", {}) | value
+            values[key], sources[key] = value, layer.source
+    return values, sources
+
+
+def _check_env_args(given: dict[str, Any], declared: dict[str, Any], source: str) -> None:
+    for key, value in given.items():
+        if key not in declared:
+            raise ConfigError(f"env_args.{key} ({source}) is not known{_nearest(key, declared)}")
+        expected = type(declared[key])
+        if type(value) is not expected and not (expected is float and type(value) is int):
+            raise ConfigError(
+                f"env_args.{key}={value} ({source}): a value like {declared[key]} "
+                f"({expected.__name__}) is needed"
+            )
+
+
+def _validate(model: type[M], values: dict[str, Any], sources: dict[str, str]) -> M:
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "missing":
+            raise ConfigError(f"{key} has no value; set it in the algorithm's YAML") from None
+        source = sources.get(key, "the configuration")
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise ConfigError(f"{key}={first['input']} ({source}): {message}") from None
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
