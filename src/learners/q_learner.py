@@ -14,7 +14,7 @@ from envs.base import EnvInfo
 from learners.base import Learner
 from learners.configs import QConfig
 from modules.mixers import REGISTRY as mixer_REGISTRY
-from utils.rl_utils import lambda_returns, masked_mean
+from utils.rl_utils import lambda_returns, masked_mean, taken
 
 
 class QLearner(Learner):
@@ -40,8 +40,8 @@ class QLearner(Learner):
     def train(self, batch: EpisodeBatch) -> dict[str, Tensor]:
         """One step on B whole episodes."""
         qs, _ = self._mac.forward(batch.obs, batch.last_actions())
-        taken = qs[:, :-1].gather(-1, batch.actions[:, :-1].unsqueeze(-1)).squeeze(-1)
-        q_tot = self.networks["mixer"](taken, batch.state[:, :-1])
+        q_taken = taken(qs[:, :-1], batch.actions[:, :-1])
+        q_tot = self.networks["mixer"](q_taken, batch.state[:, :-1])
         targets = self._targets(batch, qs.detach())
         error = q_tot - targets
         loss = masked_mean(error.square(), batch.mask)
@@ -62,8 +62,8 @@ class QLearner(Learner):
         """(B,T): lambda-returns of the greedy joint action's target value."""
         target_qs, _ = self._target_mac.forward(batch.obs, batch.last_actions())
         chooser = qs if self._config.double_q else target_qs
-        best = chooser.masked_fill(~batch.avail_actions, -torch.inf).argmax(-1, keepdim=True)
-        values = self.networks["target_mixer"](target_qs.gather(-1, best).squeeze(-1), batch.state)
+        best = chooser.masked_fill(~batch.avail_actions, -torch.inf).argmax(-1)
+        values = self.networks["target_mixer"](taken(target_qs, best), batch.state)
         return lambda_returns(
             batch.rewards, values, batch.terminated, batch.mask,
             self._config.gamma, self._config.td_lambda,

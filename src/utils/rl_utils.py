@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from components.episode_batch import EpisodeBatch
+    from controllers.basic_controller import BasicMAC
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -30,3 +36,22 @@ def lambda_returns(
         following = torch.addcmul(rewards[:, t], discount[:, t], bootstrap)
         returns[:, t] = following
     return returns
+
+
+def choices(batch: EpisodeBatch) -> Tensor:
+    """(B,T,N) bool: real transitions at which the agent had more than one action to choose from.
+
+    A dead agent has one, so its probability is 1 whatever the network says: nothing to learn.
+    """
+    return batch.mask.unsqueeze(-1) & (batch.avail_actions[:, :-1].sum(-1) > 1)
+
+
+def log_policy(mac: BasicMAC, batch: EpisodeBatch) -> Tensor:
+    """(B,T,N,A): log pi_i(. | tau_i) over the available actions; -inf for the others."""
+    logits, _ = mac.forward(batch.obs[:, :-1], batch.last_actions()[:, :-1])
+    return logits.masked_fill(~batch.avail_actions[:, :-1], -torch.inf).log_softmax(-1)
+
+
+def taken(values: Tensor, actions: Tensor) -> Tensor:
+    """values (...,A), actions (...) -> (...): each agent's value of its action."""
+    return values.gather(-1, actions.unsqueeze(-1)).squeeze(-1)

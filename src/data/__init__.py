@@ -1,0 +1,1 @@
+"""The file format of recorded episodes: write, read (memory-mapped), check, describe."""

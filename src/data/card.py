@@ -1,0 +1,90 @@
+"""A data set's card: what is in the file, in words and as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.read import RecordedEpisodes
+
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def card(data: RecordedEpisodes) -> str:
+    """Episodes, returns, lengths, wins, action use and provenance, all counted from the file."""
+    meta, episodes = data.metadata, data.episodes
+    settings = " ".join(f"{k}={v}" for k, v in meta.env_args.items())
+    lines = [
+        f"file       {data.path}",
+        f"env        {meta.env} {settings}",
+        f"           {data.info.numbers()}",
+        f"quality    {meta.quality}",
+        f"episodes   {len(data):,}   transitions {data.n_transitions:,}",
+        f"return     mean {episodes['return'].mean():.2f}  {_quantiles(episodes['return'])}",
+        f"length     mean {episodes['length'].mean():.1f}  {_quantiles(episodes['length'])}",
+        f"won        {episodes['battle_won'].mean():.1%}   time limit met in "
+        f"{episodes['truncated'].mean():.1%}",
+        "actions    " + "  ".join(f"{name} {share:.1%}" for name, share in action_use(data)),
+        *_policies(data),
+        "made with  " + _flat(meta.made_with),
+        f"licence    {meta.licence}",
+        f"sha256     {data.sha256} (content)",
+    ]
+    return "\n".join(lines)
+
+
+def action_use(data: RecordedEpisodes) -> list[tuple[str, float]]:
+    """Each action's share of all decisions: steps at which the agent had more than one choice."""
+    counts = np.zeros(data.info.n_actions)
+    for start in range(0, len(data.steps["actions"]), 65_536):
+        rows = slice(start, start + 65_536)
+        free = data.steps["avail_actions"][rows].sum(-1) > 1
+        counts += np.bincount(data.steps["actions"][rows][free], minlength=len(counts))
+    names = data.info.action_names or tuple(str(i) for i in range(len(counts)))
+    return list(zip(names, counts / max(counts.sum(), 1), strict=True))
+
+
+def draw(data: RecordedEpisodes, path: Path) -> None:
+    """Histograms of return and length by policy, and the use of actions, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    returns, lengths = data.episodes["return"], data.episodes["length"]
+    left.hist(returns, bins=40, color="tab:blue")
+    left.axvline(float(returns.mean()), color="black", linestyle="--")
+    left.set(xlabel="episode return", ylabel="episodes", title=f"mean {returns.mean():.2f}")
+    middle.hist(lengths, bins=40, color="tab:green")
+    middle.set(xlabel="episode length (steps)", title=f"mean {lengths.mean():.1f}")
+    use = action_use(data)
+    right.bar([name for name, _ in use], [share for _, share in use], color="tab:orange")
+    right.tick_params(axis="x", rotation=60)
+    right.set(title="action use", ylabel="share of decisions")
+    figure.suptitle(f"{data.metadata.env} {data.path.parent.name} {data.metadata.quality}")
+    figure.savefig(path, dpi=110)
+
+
+def _quantiles(values: np.ndarray) -> str:
+    marks = np.quantile(values, QUANTILES)
+    return "min/25%/50%/75%/max " + " / ".join(f"{m:.1f}" for m in marks)
+
+
+def _policies(data: RecordedEpisodes) -> list[str]:
+    lines = []
+    for i, facts in enumerate(data.metadata.policies):
+        mine = data.episodes["policy"] == i
+        mean = data.episodes["return"][mine].mean() if mine.any() else float("nan")
+        lines.append(f"policy {i:<3} {int(mine.sum())} episodes, mean {mean:.2f}: {_flat(facts)}")
+    return lines
+
+
+def _flat(values: dict[str, Any]) -> str:
+    parts = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            parts.append(_flat(value))
+        else:
+            parts.append(f"{key}={value:.2f}" if isinstance(value, float) else f"{key}={value}")
+    return " ".join(parts)

@@ -1,0 +1,88 @@
+"""Checks that no recorded episode can break a learner; each failure names file and episode."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from data.read import RecordedEpisodes
+from data.schema import EPISODES, STEPS
+from envs.base import EnvInfo
+from utils.errors import DataError
+
+ROWS = 65_536  # rows looked at together, so that memory does not grow with the file
+
+
+def check_episodes(data: RecordedEpisodes) -> None:
+    """Look at every row and every episode once; DataError at the first that is wrong."""
+    for start in range(0, len(data.steps["rewards"]), ROWS):
+        rows = {name: data.steps[name][start : start + ROWS] for name in STEPS}
+        for name in ("obs", "state", "rewards"):
+            finite = np.isfinite(rows[name]).reshape(len(rows[name]), -1).all(1)
+            _require(data, finite, start, f"{name} is NaN or infinite")
+        actions = rows["actions"].astype(np.int64)
+        in_range = ((actions >= 0) & (actions < data.info.n_actions)).all(1)
+        _require(data, in_range, start, f"an action is not in 0..{data.info.n_actions - 1}")
+        allowed = np.take_along_axis(rows["avail_actions"], actions[..., None], -1).all((1, 2))
+        _require(data, allowed, start, "a taken action is marked unavailable")
+    _check_ends(data)
+
+
+def check_checksum(data: RecordedEpisodes) -> None:
+    """Compare the content with the checksum that the writer left."""
+    digest = hashlib.sha256()
+    for name in STEPS:
+        for start in range(0, len(data.steps[name]), ROWS):
+            digest.update(np.ascontiguousarray(data.steps[name][start : start + ROWS]).tobytes())
+    for name in EPISODES:
+        digest.update(data.episodes[name].tobytes())
+    if digest.hexdigest() != data.sha256:
+        raise DataError(
+            f"{data.path} was changed after it was written: its content has sha256 "
+            f"{digest.hexdigest()[:12]}..., recorded was {data.sha256[:12]}..."
+        )
+
+
+def check_environment(
+    data: RecordedEpisodes, env: str, env_args: dict[str, Any], info: EnvInfo
+) -> None:
+    """Refuse data of another environment, map or setting, showing both sides."""
+    theirs, ours = {"env": data.metadata.env} | data.metadata.env_args, {"env": env} | env_args
+    different = sorted(k for k in theirs.keys() | ours.keys() if theirs.get(k) != ours.get(k))
+    if different or data.info != info:
+        raise DataError(
+            f"{data.path} was recorded on {_setting(theirs, different)} ({data.info.numbers()}), "
+            f"the run is on {_setting(ours, different)} ({info.numbers()})"
+        )
+
+
+def _setting(values: dict[str, Any], different: list[str]) -> str:
+    named = ["env", *(k for k in different if k != "env")]
+    return " ".join(f"{key}={values.get(key, 'nothing')}" for key in named)
+
+
+def _require(data: RecordedEpisodes, good: np.ndarray, start: int, problem: str) -> None:
+    if good.all():
+        return
+    row = start + int(np.argmin(good))
+    episode = int(np.searchsorted(data.offsets, row, side="right")) - 1
+    step = row - int(data.offsets[episode])
+    raise DataError(f"{data.path}: episode {episode}, step {step}: {problem}")
+
+
+def _check_ends(data: RecordedEpisodes) -> None:
+    ends = data.episodes["terminated"] ^ data.episodes["truncated"]
+    if not ends.all():
+        raise DataError(
+            f"{data.path}: episode {int(np.argmin(ends))} must end either terminated or truncated"
+        )
+    sums = np.add.reduceat(data.steps["rewards"], data.offsets[:-1])
+    close = np.isclose(sums, data.episodes["return"], rtol=1e-4, atol=1e-4)
+    if not close.all():
+        i = int(np.argmin(close))
+        raise DataError(
+            f"{data.path}: episode {i}'s rewards sum to {sums[i]:.4f}, its return says "
+            f"{data.episodes['return'][i]:.4f}"
+        )

@@ -1,0 +1,182 @@
+"""Recording data sets at the levels of the paper's Table 3 from the checkpoints of live runs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from controllers import REGISTRY as mac_REGISTRY
+from data.schema import Metadata
+from data.write import EpisodeWriter
+from envs import REGISTRY as env_REGISTRY
+from envs.base import VectorEnv
+from runners.rollout import Controller, Evaluation, evaluate, rollout
+from utils.checkpoint import load_agent, read_checkpoint
+from utils.config import ROOT, RunConfig, check_settings, load_settings
+from utils.errors import CheckpointError, DataError
+from utils.logging import progress_bar
+
+LEVELS = {"poor": (0.0, 10.0), "medium": (10.0, 15.0), "good": (15.0, 20.0)}
+"""Table 3: level -> mean episode return, from and below (20 is the maximum and counts)."""
+
+MIN_POLICIES, MIN_SEEDS, MEASURED_EPISODES = 4, 2, 256
+PACKAGES = ("torch", "numpy", "h5py", "jax", "jaxmarl")
+
+
+@dataclass(frozen=True)
+class BehaviourPolicy:
+    """A controller to record with, and every fact about it."""
+
+    mac: Controller
+    config: RunConfig
+    facts: dict[str, Any]
+
+
+def load_policy(folder: Path) -> BehaviourPolicy:
+    """The policy of one checkpoint of a live run."""
+    learner_state, trainer_state = read_checkpoint(folder)
+    config = check_settings(trainer_state["config"]).run
+    info = env_REGISTRY[config.env].env_info(config.env_args)
+    mac = mac_REGISTRY[config.mac](info, config)
+    load_agent(mac.agent, learner_state, folder)
+    facts = {
+        "algorithm": config.name,
+        "seed": config.seed,
+        "t_env": trainer_state["runner"]["t_env"],
+        "checkpoint": f"{folder.parent.name}/{folder.name}",
+    }
+    return BehaviourPolicy(mac, config, facts)
+
+
+def random_policy(env_config: str, seed: int) -> BehaviourPolicy:
+    """A network that is never trained, to be played with epsilon 1."""
+    config = load_settings("qmix", env_config, {"seed": seed}).run
+    info = env_REGISTRY[config.env].env_info(config.env_args)
+    facts = {"algorithm": "random", "seed": seed}
+    return BehaviourPolicy(mac_REGISTRY[config.mac](info, config), config, facts)
+
+
+def checkpoints_of(run: Path) -> list[Path]:
+    """The checkpoints of a run's folder in results/models, in the order they were made."""
+    found = sorted((p for p in run.glob("*") if p.name.isdigit()), key=lambda p: int(p.name))
+    if not found:
+        raise CheckpointError(f"{run}: no checkpoints there; give folders of results/models")
+    return found
+
+
+class Recorder:
+    """Measures policies and records them, at one epsilon, in one batch of environments."""
+
+    def __init__(self, config: RunConfig, epsilon: float, seed: int) -> None:
+        self._config, self._epsilon, self._seed = config, epsilon, seed
+        self._device = torch.device("cpu")
+        make = env_REGISTRY[config.env]
+        self._env: VectorEnv = make(config.env_args, config.batch_size_run)
+
+    def measure(self, policy: BehaviourPolicy) -> Evaluation:
+        """Returns of at least 256 episodes; the same for the same seed, whoever asks."""
+        self._check_same_game(policy)
+        generator = torch.Generator().manual_seed(self._seed)
+        rng = np.random.default_rng([self._seed, 0])
+        return evaluate(
+            self._env, policy.mac, MEASURED_EPISODES, rng, self._device, self._epsilon, generator
+        )
+
+    def record(
+        self, policies: Sequence[BehaviourPolicy], episodes: int, path: Path, quality: str,
+        compress: bool,
+    ) -> None:  # fmt: skip
+        """Write `episodes` episodes, the same number of each policy (up to one)."""
+        metadata = Metadata(
+            env=self._config.env,
+            env_args=self._config.env_args,
+            info=self._env.info,
+            quality=quality,
+            policies=[policy.facts for policy in policies],
+            made_with=self._made_with(),
+        )
+        quotas = [len(part) for part in np.array_split(np.arange(episodes), len(policies))]
+        bar = progress_bar(episodes, 0, " episodes")
+        with EpisodeWriter(path, metadata, compress) as writer:
+            for i, (policy, quota) in enumerate(zip(policies, quotas, strict=True)):
+                self._record_one(writer, policy, i, quota, bar)
+        bar.close()
+
+    def _record_one(
+        self, writer: EpisodeWriter, policy: BehaviourPolicy, index: int, quota: int, bar: Any
+    ) -> None:
+        generator = torch.Generator().manual_seed(self._seed + 1 + index)
+        rng = np.random.default_rng([self._seed, 1, index])
+        while quota:
+            seed = int(rng.integers(2**31))
+            batch, won = rollout(
+                self._env, policy.mac, seed, self._device, self._epsilon, generator
+            )
+            kept = min(quota, batch.batch_size)  # whole rounds, cut by slot, not by length
+            writer.append(batch.episodes(range(kept)), won[:kept], index, seed)
+            quota -= kept
+            bar.update(kept)
+
+    def _made_with(self) -> dict[str, Any]:
+        return {
+            "epsilon": self._epsilon,
+            "seed": self._seed,
+            "batch_size_run": self._config.batch_size_run,
+            "commit": _commit(),
+            "packages": {name: _version(name) for name in PACKAGES},
+        }
+
+    def _check_same_game(self, policy: BehaviourPolicy) -> None:
+        ours, theirs = self._config, policy.config
+        if (theirs.env, theirs.env_args) != (ours.env, ours.env_args):
+            raise DataError(
+                f"{policy.facts['checkpoint']} played {theirs.env} {theirs.env_args}, the first "
+                f"run {ours.env} {ours.env_args}; record one environment at a time"
+            )
+
+
+def choose(candidates: Sequence[BehaviourPolicy], level: str, count: int) -> list[BehaviourPolicy]:
+    """`count` policies of a level, as many from each seed, spread evenly over its returns."""
+    low, high = LEVELS[level]
+    by_seed: dict[int, list[BehaviourPolicy]] = {}
+    for policy in candidates:
+        if low <= policy.facts["return_mean"] < high + (level == "good"):
+            by_seed.setdefault(policy.facts["seed"], []).append(policy)
+    quota = -(-count // max(len(by_seed), 1))
+    chosen = [p for group in by_seed.values() for p in _spread(group, quota)][:count]
+    if len(chosen) < MIN_POLICIES or len({p.facts["seed"] for p in chosen}) < MIN_SEEDS:
+        found = {seed: len(group) for seed, group in sorted(by_seed.items())}
+        raise DataError(
+            f"level {level} ({low:g}-{high:g}) needs {MIN_POLICIES} checkpoints of {MIN_SEEDS} "
+            f"seeds; found {found or 'none'} (seed: checkpoints); give more runs, or runs with "
+            "more checkpoints (save_model_interval)"
+        )
+    return chosen
+
+
+def _spread(group: list[BehaviourPolicy], count: int) -> list[BehaviourPolicy]:
+    group = sorted(group, key=lambda p: p.facts["return_mean"])
+    picks = np.unique(np.linspace(0, len(group) - 1, count).round().astype(int))
+    return [group[i] for i in picks]
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

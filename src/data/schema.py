@@ -1,0 +1,77 @@
+"""What a file of recorded episodes holds; format and units are explained in docs/datasets.md."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from envs.base import EnvInfo
+
+FORMAT, VERSION = "icq-episodes", 1
+
+STEPS = ("obs", "state", "avail_actions", "actions", "rewards")
+"""One row for each observation: an episode of T transitions has T+1 rows, end to end."""
+
+EPISODES: dict[str, type] = {
+    "length": np.int32,  # T, transitions
+    "return": np.float32,  # undiscounted sum of the rewards
+    "terminated": np.bool_,
+    "truncated": np.bool_,
+    "battle_won": np.bool_,
+    "policy": np.int16,  # index into the metadata's policies
+    "seed": np.int64,  # of the round of battles it was recorded in
+    "slot": np.int32,  # its place in that round
+}
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Where the episodes come from. `policies` and `made_with` hold every fact of provenance."""
+
+    env: str
+    env_args: dict[str, Any]
+    info: EnvInfo
+    quality: str
+    policies: list[dict[str, Any]] = field(default_factory=list)
+    made_with: dict[str, Any] = field(default_factory=dict)
+    licence: str = "CC0-1.0"
+
+    def to_attributes(self) -> dict[str, str]:
+        """HDF5 root attributes."""
+        return {
+            "env": self.env,
+            "env_args": json.dumps(self.env_args),
+            "env_info": json.dumps(self.info.to_dict()),
+            "quality": self.quality,
+            "policies": json.dumps(self.policies),
+            "made_with": json.dumps(self.made_with),
+            "licence": self.licence,
+        }
+
+    @staticmethod
+    def from_attributes(attributes: Any) -> Metadata:
+        """The inverse of `to_attributes`; KeyError or ValueError where something is missing."""
+        return Metadata(
+            env=str(attributes["env"]),
+            env_args=json.loads(attributes["env_args"]),
+            info=EnvInfo.from_dict(json.loads(attributes["env_info"])),
+            quality=str(attributes["quality"]),
+            policies=json.loads(attributes["policies"]),
+            made_with=json.loads(attributes["made_with"]),
+            licence=str(attributes["licence"]),
+        )
+
+
+def step_shapes(info: EnvInfo) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Field -> (shape of one row, smallest exact dtype)."""
+    n, a = info.n_agents, info.n_actions
+    return {
+        "obs": ((n, info.obs_shape), np.float32),
+        "state": ((info.state_shape,), np.float32),
+        "avail_actions": ((n, a), np.bool_),
+        "actions": ((n,), np.uint8 if a <= 256 else np.int16),
+        "rewards": ((), np.float32),  # row T of an episode is 0
+    }

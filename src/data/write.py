@@ -1,0 +1,120 @@
+"""EpisodeWriter: appends episodes to a file that is whole or says that it is not."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from components.episode_batch import EpisodeBatch
+from data.schema import EPISODES, FORMAT, STEPS, VERSION, Metadata, step_shapes
+from utils.errors import DataError
+
+ROWS_PER_COPY = 16_384
+GZIP_ROWS = 256  # rows in a compressed chunk
+
+
+class EpisodeWriter:
+    """Collects episodes in `<path>.incomplete`; `close` packs them into `path`.
+
+    The packed file is contiguous, to be memory-mapped, or gzip-compressed for shipping. Memory
+    does not grow with the number of episodes. A file of that name is replaced at `close` only.
+    """
+
+    def __init__(self, path: Path, metadata: Metadata, compress: bool = False) -> None:
+        self.path, self._metadata, self._compress = path, metadata, compress
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._work_path = path.with_name(path.name + ".incomplete")
+        self._shapes = step_shapes(metadata.info)
+        self._file = h5py.File(self._work_path, "w")
+        self._stamp(self._file, complete=False)
+        for name, (shape, dtype) in self._shapes.items():
+            self._file.create_dataset(
+                f"steps/{name}", (0, *shape), dtype, maxshape=(None, *shape),
+                chunks=(GZIP_ROWS, *shape),
+            )  # fmt: skip
+        for name, dtype in EPISODES.items():
+            self._file.create_dataset(f"episodes/{name}", (0,), dtype, maxshape=(None,))
+        self._file.flush()
+
+    def append(self, batch: EpisodeBatch, battle_won: np.ndarray, policy: int, seed: int) -> None:
+        """Add the B episodes of one round of battles, played by `policies[policy]`."""
+        lengths = batch.lengths.numpy()
+        rows = np.arange(batch.mask.shape[1] + 1) <= lengths[:, None]
+        tensors = {k: v.numpy() for k, v in batch.tensors().items()}
+        tensors["rewards"] = np.pad(tensors["rewards"] * tensors["mask"], ((0, 0), (0, 1)))
+        for name in STEPS:
+            _extend(self._file[f"steps/{name}"], tensors[name][rows])
+        facts = {
+            "length": lengths,
+            "return": batch.returns.numpy(),
+            "terminated": (tensors["terminated"] & tensors["mask"]).any(1),
+            "truncated": (tensors["truncated"] & tensors["mask"]).any(1),
+            "battle_won": battle_won,
+            "policy": np.full(len(lengths), policy),
+            "seed": np.full(len(lengths), seed),
+            "slot": np.arange(len(lengths)),
+        }
+        for name in EPISODES:
+            _extend(self._file[f"episodes/{name}"], facts[name])
+        self._file.flush()
+
+    def close(self) -> None:
+        """Pack what was collected and put it in its place."""
+        packing = self.path.with_name(self.path.name + ".packing")
+        try:
+            with h5py.File(packing, "w", libver="latest") as packed:
+                self._stamp(packed, complete=False)
+                packed.attrs["sha256"] = self._pack(packed)
+                packed.attrs["complete"] = True
+            self._file.close()
+            packing.replace(self.path)
+            self._work_path.unlink()
+        except OSError as error:
+            raise DataError(f"{self.path} could not be written: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._file.close()
+
+    def _stamp(self, file: h5py.File, complete: bool) -> None:
+        attributes = {"format": FORMAT, "version": VERSION, "complete": complete}
+        for name, value in (attributes | self._metadata.to_attributes()).items():
+            file.attrs[name] = value
+
+    def _pack(self, packed: h5py.File) -> str:
+        """Copy everything piece by piece -> sha256 of the content, however it is compressed."""
+        digest = hashlib.sha256()
+        for name in [f"steps/{n}" for n in STEPS] + [f"episodes/{n}" for n in EPISODES]:
+            source: Any = self._file[name]
+            layout: dict[str, Any] = {}
+            if self._compress and len(source):
+                rows = min(GZIP_ROWS, len(source)) if name.startswith("steps") else len(source)
+                layout = {"compression": "gzip", "compression_opts": 9, "shuffle": True,
+                          "chunks": (rows, *source.shape[1:])}  # fmt: skip
+            target = packed.create_dataset(name, source.shape, source.dtype, **layout)
+            for start in range(0, len(source), ROWS_PER_COPY):
+                piece = source[start : start + ROWS_PER_COPY]
+                target[start : start + len(piece)] = piece
+                digest.update(piece.tobytes())
+        return digest.hexdigest()
+
+
+def _extend(dataset: Any, values: np.ndarray) -> None:
+    start = len(dataset)
+    dataset.resize(start + len(values), axis=0)
+    dataset[start:] = values

@@ -1,0 +1,95 @@
+"""python src/dataset.py record | inspect | check | manifest: make recorded data sets, and look at them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from utils.errors import UserError
+
+
+def main(argv: list[str]) -> int:
+    """Run the command -> its exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        args.run(args)
+    except UserError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python src/dataset.py", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="record | inspect | check | manifest")
+    record = commands.add_parser("record", help="play checkpoints of live runs and record them")
+    record.add_argument("runs", nargs="*", type=Path, help="folders of results/models")
+    record.add_argument("--env-config", default="", help="with no runs: random play in this env")
+    record.add_argument("--levels", default="poor,medium,good", help="of the paper's Table 3")
+    record.add_argument("--episodes", type=int, default=1000, help="in each file")
+    record.add_argument("--policies", type=int, default=8, help="checkpoints in each file")
+    record.add_argument("--epsilon", type=float, default=0.05, help="share of random actions")
+    record.add_argument("--seed", type=int, default=1)
+    record.add_argument("--compress", action="store_true", help="for shipping: smaller, slower")
+    record.add_argument("--out", type=Path, help="folder; default offline_data/<env>/<map_name>")
+    record.set_defaults(run=_record)
+    inspect = commands.add_parser("inspect", help="print a file's card and save a picture of it")
+    inspect.add_argument("file", type=Path)
+    inspect.add_argument("--picture", type=Path, help="default: the file's name with .png")
+    inspect.set_defaults(run=_inspect)
+    check = commands.add_parser("check", help="look at every row and compare the checksums")
+    check.add_argument("files", nargs="+", type=Path)
+    check.set_defaults(run=_check)
+    manifest = commands.add_parser("manifest", help="write offline_data/manifest.yaml anew")
+    manifest.set_defaults(run=_manifest)
+    return parser
+
+
+def _record(args: argparse.Namespace) -> None:
+    from data.recipes import record_levels, record_random
+
+    if args.runs:
+        record_levels(args)
+    else:
+        record_random(args)
+
+
+def _inspect(args: argparse.Namespace) -> None:
+    from data.card import card, draw
+    from data.check import check_episodes
+    from data.read import RecordedEpisodes
+
+    data = RecordedEpisodes(args.file)
+    check_episodes(data)
+    picture = args.picture or args.file.with_suffix(".png")
+    draw(data, picture)
+    sys.stdout.write(f"{card(data)}\npicture    {picture}\n")
+
+
+def _check(args: argparse.Namespace) -> None:
+    from data.check import check_checksum, check_episodes
+    from data.manifest import check_manifest
+    from data.read import RecordedEpisodes
+
+    for path in args.files:
+        data = RecordedEpisodes(path)
+        check_episodes(data)
+        check_checksum(data)
+        known = check_manifest(path)
+        listed = "as in the manifest" if known else "not in the manifest"
+        sys.stdout.write(f"{path}: {len(data)} episodes, sound, {listed}\n")
+
+
+def _manifest(_: argparse.Namespace) -> None:
+    from data.manifest import MANIFEST, write_manifest
+
+    write_manifest()
+    sys.stdout.write(f"wrote {MANIFEST}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

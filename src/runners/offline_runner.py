@@ -1,0 +1,65 @@
+"""OfflineRunner: hands over recorded episodes where a live runner would roll out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from components.episode_batch import EpisodeBatch
+from components.offline_buffer import OfflineBuffer
+from data.check import check_environment, check_episodes
+from data.read import RecordedEpisodes
+from envs import REGISTRY as env_REGISTRY
+from envs.base import EnvInfo
+from runners.live_runner import ParallelRunner
+from runners.rollout import Controller, Evaluation
+from utils.config import RunConfig
+
+
+class OfflineRunner:
+    """`t_env` counts training steps. The environment is built late, and only to evaluate."""
+
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        self._data = RecordedEpisodes(config.dataset_path)
+        info = env_REGISTRY[config.env].env_info(config.env_args)
+        check_environment(self._data, config.env, config.env_args, info)
+        check_episodes(self._data)
+        self._buffer = OfflineBuffer(self._data, config.batch_size, config.seed)
+        self._live = ParallelRunner(config, device)
+        self.t_env = 0
+
+    def get_env_info(self) -> EnvInfo:
+        """The numbers that the data was recorded with."""
+        return self._data.info
+
+    def setup(self, mac: Controller) -> None:
+        """Whose actions are evaluated."""
+        self._live.setup(mac)
+
+    def run(self) -> EpisodeBatch:
+        """The next batch of recorded episodes."""
+        self.t_env += 1
+        return self._buffer.sample()
+
+    def evaluate(self, n: int) -> Evaluation:
+        """At least `n` fresh greedy episodes in the live environment."""
+        return self._live.evaluate(n)
+
+    def close_env(self) -> None:
+        """Let go of the environment."""
+        self._live.close_env()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resumed run needs to go on as if it had not stopped."""
+        return {
+            "t_env": self.t_env,
+            "buffer": self._buffer.state_dict(),
+            "live": self._live.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.t_env = state["t_env"]
+        self._buffer.load_state_dict(state["buffer"])
+        self._live.load_state_dict(state["live"])
