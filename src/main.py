@@ -85,8 +85,8 @@ def _run_through_sacred(settings: Settings, argv: list[str]) -> int:
         from sacred import SETTINGS, Experiment
         from sacred.observers import FileStorageObserver
 
-    SETTINGS.CAPTURE_MODE = "sys"
-    token = _token(settings.values["name"], argv)
+    SETTINGS["CAPTURE_MODE"] = "sys"
+    token, argv = _token(settings.values["name"], argv)
     experiment = Experiment("icq")
     experiment.logger = None
     experiment.add_config(settings.values)
@@ -110,11 +110,12 @@ def _quiet_import() -> Iterator[None]:
         yield
 
 
-def _token(name: str, argv: list[str]) -> str:
-    """The run's id, given with Sacred's -i/--id or made so that it never collides."""
-    values, _ = _take_flags(argv, ("-i", "--id"))
+def _token(name: str, argv: list[str]) -> tuple[str, list[str]]:
+    """The run's id, taken out of argv (Sacred's -i/--id) or made so that it never collides."""
+    values, rest = _take_flags(argv, ("-i", "--id"))
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    return values["-i"] or values["--id"] or f"{name}__{now}_{uuid.uuid4().hex[:6]}"
+    made = f"{name}__{now}_{uuid.uuid4().hex[:6]}"
+    return values["-i"] or values["--id"] or made, rest
 
 
 if __name__ == "__main__":

@@ -49,7 +49,9 @@ class EpisodeBatch:
 
     def to(self, device: torch.device) -> EpisodeBatch:
         """The same episodes on `device`."""
-        return EpisodeBatch(**{k: v.to(device, non_blocking=True) for k, v in self.tensors().items()})
+        return EpisodeBatch(
+            **{k: v.to(device, non_blocking=True) for k, v in self.tensors().items()}
+        )
 
     def last_actions(self) -> Tensor:
         """(B, T+1, N) int64: the action before each row, -1 where there is none."""

@@ -52,4 +52,3 @@ class ReplayBuffer:
         """The inverse of `state_dict`."""
         self._episodes, self._next = state["episodes"], state["next"]
         self._rng.bit_generator.state = state["rng"]
-

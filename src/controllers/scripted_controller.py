@@ -28,9 +28,9 @@ class ScriptedMAC:
 
     def select_actions(
         self,
-        obs: Tensor,  # noqa: ARG002 - the script looks at the available actions only
+        obs: Tensor,
         avail_actions: Tensor,
-        last_actions: Tensor,  # noqa: ARG002
+        last_actions: Tensor,
         hidden: Tensor | None,
         epsilon: float = 0.0,
         generator: torch.Generator | None = None,

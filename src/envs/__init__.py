@@ -11,4 +11,3 @@ REGISTRY = Registry(
         "two_step": "envs.two_step:TwoStepEnv",
     }
 )
-

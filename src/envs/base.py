@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -28,12 +28,13 @@ class EnvInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self) | {"action_names": list(self.action_names)}
+        return asdict(self)
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> EnvInfo:
         """The inverse of `to_dict`."""
-        return EnvInfo(**(values | {"action_names": tuple(values["action_names"])}))
+        names = tuple(values["action_names"])
+        return replace(EnvInfo(**values), action_names=names)
 
 
 class Observation(NamedTuple):

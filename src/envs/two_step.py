@@ -26,11 +26,11 @@ class TwoStepEnv:
         self._time = 0
 
     @staticmethod
-    def env_info(env_args: dict[str, Any]) -> EnvInfo:  # noqa: ARG004 - the game has no arguments
+    def env_info(env_args: dict[str, Any]) -> EnvInfo:
         """The game's numbers."""
         return EnvInfo(2, 2, obs_shape=3, state_shape=3, episode_limit=2, action_names=("0", "1"))
 
-    def reset(self, seed: int) -> Observation:  # noqa: ARG002 - the game has no chance in it
+    def reset(self, seed: int) -> Observation:
         """Every game at its first step."""
         self._situation = np.full(self.batch_size, START)
         self._time = 0

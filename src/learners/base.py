@@ -24,7 +24,7 @@ class Learner:
 
     def train(self, batch: EpisodeBatch) -> dict[str, Tensor]:
         """One update from a batch on the learner's device -> detached scalars, not waited for."""
-        raise AssertionError("every learner has its own")
+        raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
         """{file name: state}: networks, targets, optimisers, and the count of steps."""
@@ -34,7 +34,7 @@ class Learner:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
-        for name, part in (self.networks.items() | self.optimisers.items()):
+        for name, part in self.networks.items() | self.optimisers.items():
             part.load_state_dict(state[name])
         self.steps = state["steps"]
 

@@ -17,7 +17,9 @@ from utils.rl_utils import choices, log_policy, masked_mean, taken
 class BCLearner(Learner):
     """Maximises the likelihood of the recorded actions and nothing else."""
 
-    def __init__(self, mac: BasicMAC, info: EnvInfo, config: BCConfig, device: torch.device) -> None:  # noqa: ARG002 - every learner's signature
+    def __init__(
+        self, mac: BasicMAC, info: EnvInfo, config: BCConfig, device: torch.device
+    ) -> None:
         self._mac, self._config = mac, config
         self.networks = nn.ModuleDict({"agent": mac.agent}).to(device)
         self.optimisers = {"agent_opt": Adam(mac.agent.parameters(), lr=config.lr)}

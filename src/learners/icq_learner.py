@@ -50,7 +50,7 @@ class ICQLearner(Learner):
         self, mac: BasicMAC, info: EnvInfo, config: ICQConfig, device: torch.device
     ) -> None:
         self._mac, self._config = mac, config
-        critic = critic_REGISTRY[config.critic](
+        critic: nn.Module = critic_REGISTRY[config.critic](
             info.state_shape, info.obs_shape, info.n_agents, info.n_actions,
             config.critic_hidden_dim,
         )  # fmt: skip

@@ -33,10 +33,11 @@ class ParallelRunner:
     @property
     def env(self) -> VectorEnv:
         """The environment, built on first use."""
-        if self._env is None:
+        env = self._env
+        if env is None:
             make = env_REGISTRY[self._config.env]
-            self._env = make(self._config.env_args, self._slots())
-        return self._env
+            self._env = env = make(self._config.env_args, self._slots())
+        return env
 
     def get_env_info(self) -> EnvInfo:
         """The environment's numbers, without building it."""
@@ -55,9 +56,7 @@ class ParallelRunner:
     def run(self) -> EpisodeBatch:
         """One exploring episode in every environment."""
         seed = int(self._train_rng.integers(2**31))
-        batch, _ = rollout(
-            self.env, self._mac, seed, self._device, self.epsilon, self._generator
-        )
+        batch, _ = rollout(self.env, self._mac, seed, self._device, self.epsilon, self._generator)
         self.t_env += int(batch.mask.sum())
         return batch
 

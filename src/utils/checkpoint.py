@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -61,7 +62,8 @@ def find_checkpoint(path: Path, load_step: int) -> Path:
             f"checkpoint_path={path}: no checkpoint there; "
             "it must be the folder of a run, results/models/<run>"
         )
-    return path / str(max(steps) if load_step == 0 else min(steps, key=lambda s: abs(s - load_step)))
+    chosen = max(steps) if load_step == 0 else min(steps, key=lambda step: abs(step - load_step))
+    return path / str(chosen)
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -108,5 +110,5 @@ def _save(state: Any, path: Path) -> None:
 def _load(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise CheckpointError(f"{path} cannot be read ({type(error).__name__}): damaged?") from error
+    except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError) as error:
+        raise CheckpointError(f"{path} is damaged: {type(error).__name__}") from error

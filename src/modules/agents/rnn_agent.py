@@ -19,5 +19,5 @@ class RNNAgent(nn.Module):
         """Inputs (B,T,N,I), hidden (1,B*N,H) -> outputs (B,T,N,A), hidden (1,B*N,H)."""
         b, t, n, _ = inputs.shape
         x = relu(self.fc1(inputs)).transpose(0, 1).reshape(t, b * n, -1)
-        x, hidden = self.rnn(x, hidden)
-        return self.fc2(x).view(t, b, n, -1).transpose(0, 1), hidden
+        x, last = self.rnn(x, hidden)
+        return self.fc2(x).view(t, b, n, -1).transpose(0, 1), last

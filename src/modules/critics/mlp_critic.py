@@ -21,7 +21,7 @@ class MLPCritic(nn.Module):
         self.fc1 = nn.Linear(state_dim + obs_dim + n_agents, hidden_dim)
         self.fc2 = nn.Linear(hidden_dim, hidden_dim)
         self.fc3 = nn.Linear(hidden_dim, n_actions)
-        self._parts = (state_dim, obs_dim, n_agents)
+        self._parts = [state_dim, obs_dim, n_agents]
 
     def forward(self, state: Tensor, obs: Tensor) -> Tensor:
         """State (...,S), obs (...,N,O) -> (...,N,A)."""

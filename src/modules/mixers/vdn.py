@@ -8,9 +8,9 @@ from torch import Tensor, nn
 class VDNMixer(nn.Module):
     """Q_tot = sum_i Q_i; it has no parameters."""
 
-    def __init__(self, n_agents: int, state_dim: int, embed_dim: int, hypernet_dim: int) -> None:  # noqa: ARG002 - every mixer's signature
+    def __init__(self, n_agents: int, state_dim: int, embed_dim: int, hypernet_dim: int) -> None:
         super().__init__()
 
-    def forward(self, agent_qs: Tensor, state: Tensor) -> Tensor:  # noqa: ARG002
+    def forward(self, agent_qs: Tensor, state: Tensor) -> Tensor:
         """agent_qs (...,N), state (...,S) -> (...)."""
         return agent_qs.sum(-1)
