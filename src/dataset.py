@@ -1,4 +1,4 @@
-"""python src/dataset.py record | inspect | check | manifest: make recorded data sets, and look at them."""
+"""Make recorded data sets, describe them, check them."""
 
 from __future__ import annotations
 

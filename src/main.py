@@ -82,10 +82,9 @@ def _updates(argv: list[str]) -> dict[str, Any]:
 
 def _run_through_sacred(settings: Settings, argv: list[str]) -> int:
     with _quiet_import():
-        from sacred import SETTINGS, Experiment
+        from sacred import Experiment
         from sacred.observers import FileStorageObserver
 
-    SETTINGS["CAPTURE_MODE"] = "sys"
     token, argv = _token(settings.values["name"], argv)
     experiment = Experiment("icq")
     experiment.logger = None
@@ -98,7 +97,8 @@ def _run_through_sacred(settings: Settings, argv: list[str]) -> int:
 
         return run(settings, token, _run)
 
-    experiment.run_commandline(["main.py", *argv, f"--id={token}", "--debug"])
+    flags = [f"--id={token}", "--capture=sys", "--debug"]  # debug: mistakes come back to main
+    experiment.run_commandline(["main.py", *argv, *flags])
     return 0
 
 

@@ -1,4 +1,4 @@
-"""EpisodeBatch: whole episodes as tensors, the one thing that buffers, runners and learners share."""
+"""EpisodeBatch: whole episodes as tensors, which buffers, runners and learners share."""
 
 from __future__ import annotations
 

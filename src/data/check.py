@@ -20,7 +20,7 @@ def check_episodes(data: RecordedEpisodes) -> None:
     for start in range(0, len(data.steps["rewards"]), ROWS):
         rows = {name: data.steps[name][start : start + ROWS] for name in STEPS}
         for name in ("obs", "state", "rewards"):
-            finite = np.isfinite(rows[name]).reshape(len(rows[name]), -1).all(1)
+            finite = np.isfinite(rows[name].reshape(len(rows[name]), -1)).all(axis=1)
             _require(data, finite, start, f"{name} is NaN or infinite")
         actions = rows["actions"].astype(np.int64)
         in_range = ((actions >= 0) & (actions < data.info.n_actions)).all(1)
@@ -63,7 +63,7 @@ def _setting(values: dict[str, Any], different: list[str]) -> str:
     return " ".join(f"{key}={values.get(key, 'nothing')}" for key in named)
 
 
-def _require(data: RecordedEpisodes, good: np.ndarray, start: int, problem: str) -> None:
+def _require(data: RecordedEpisodes, good: Any, start: int, problem: str) -> None:
     if good.all():
         return
     row = start + int(np.argmin(good))

@@ -32,8 +32,8 @@ STALKER, ZEALOT, MARINE = 2, 3, 0
 MAPS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "3m": ((MARINE,) * 3, (MARINE,) * 3),
     "8m": ((MARINE,) * 8, (MARINE,) * 8),
-    "2s3z": ((STALKER,) * 2 + (ZEALOT,) * 3,) * 2,
-    "3s5z": ((STALKER,) * 3 + (ZEALOT,) * 5,) * 2,
+    "2s3z": ((STALKER,) * 2 + (ZEALOT,) * 3, (STALKER,) * 2 + (ZEALOT,) * 3),
+    "3s5z": ((STALKER,) * 3 + (ZEALOT,) * 5, (STALKER,) * 3 + (ZEALOT,) * 5),
     "5m_vs_6m": ((MARINE,) * 5, (MARINE,) * 6),
     "10m_vs_11m": ((MARINE,) * 10, (MARINE,) * 11),
     "27m_vs_30m": ((MARINE,) * 27, (MARINE,) * 30),

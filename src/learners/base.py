@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch.optim import Optimizer
 from components.episode_batch import EpisodeBatch
 
 
-class Learner:
+class Learner(ABC):
     """A learner names its networks and optimisers; everything here follows from the names.
 
     `networks` has the targets too, as `target_*`. `optimisers` are named as PyMARL names their
@@ -22,9 +23,9 @@ class Learner:
     optimisers: dict[str, Optimizer]
     steps: int = 0
 
+    @abstractmethod
     def train(self, batch: EpisodeBatch) -> dict[str, Tensor]:
         """One update from a batch on the learner's device -> detached scalars, not waited for."""
-        raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
         """{file name: state}: networks, targets, optimisers, and the count of steps."""

@@ -50,7 +50,7 @@ class ICQLearner(Learner):
         self, mac: BasicMAC, info: EnvInfo, config: ICQConfig, device: torch.device
     ) -> None:
         self._mac, self._config = mac, config
-        critic: nn.Module = critic_REGISTRY[config.critic](
+        critic = critic_REGISTRY[config.critic](
             info.state_shape, info.obs_shape, info.n_agents, info.n_actions,
             config.critic_hidden_dim,
         )  # fmt: skip
@@ -66,6 +66,7 @@ class ICQLearner(Learner):
                 "target_mixer": copy.deepcopy(mixer),
             }
         ).to(device)
+        self._weights = mixer.weights
         valued = [*critic.parameters(), *mixer.parameters()]
         self.optimisers = {
             "agent_opt": Adam(mac.agent.parameters(), lr=config.lr),
@@ -139,4 +140,4 @@ class ICQLearner(Learner):
         batch-wide Z it stops good states from outweighing good actions.
         """
         advantages = taken(qs, batch.actions[:, :-1]) - (pi * qs).sum(-1)
-        return self.networks["mixer"].weights(batch.state[:, :-1]) * advantages
+        return self._weights(batch.state[:, :-1]) * advantages
