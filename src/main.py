@@ -30,6 +30,14 @@ The keys are explained in src/config/default.yaml, config/envs/ENV.yaml and conf
 Sacred's flags: -m DB (MongoDB), -F DIR (another folder), -u (no record), -n NAME, -c COMMENT, ...
 """  # noqa: E501 - lines to copy
 
+OTHER_COMMANDS = {
+    "print_config",
+    "print_dependencies",
+    "print_named_configs",
+    "save_config",
+    "help",
+}
+
 
 def main(argv: list[str]) -> int:
     """Run the program -> its exit code."""
@@ -38,7 +46,7 @@ def main(argv: list[str]) -> int:
         sys.stdout.write(USAGE.format(algs=algs, envs=envs))
         return 0
     try:
-        names, rest = _take_flags(argv, ("--config", "--env-config"))
+        names, rest = take_flags(argv, ("--config", "--env-config"))
         updates = _updates(rest)
         settings = load_settings(names["--config"], names["--env-config"], updates)
         return _run_through_sacred(settings, rest)
@@ -50,7 +58,7 @@ def main(argv: list[str]) -> int:
         return 130
 
 
-def _take_flags(argv: list[str], flags: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
+def take_flags(argv: list[str], flags: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
     """Take `--flag=value` and `--flag value` out of argv."""
     values = dict.fromkeys(flags, "")
     rest: list[str] = []
@@ -91,15 +99,23 @@ def _run_through_sacred(settings: Settings, argv: list[str]) -> int:
     experiment.add_config(settings.values)
     experiment.observers.append(FileStorageObserver(settings.run.results / "sacred"))
 
-    @experiment.main
-    def main_run(_run: Any, _config: dict[str, Any]) -> dict[str, float]:
-        from run import run
+    trainer = None if OTHER_COMMANDS & set(argv) else _build(settings, token)
 
-        return run(settings, token, _run)
+    @experiment.main
+    def main_run(_run: Any) -> dict[str, float]:
+        assert trainer is not None
+        return trainer.run(_run)
 
     flags = [f"--id={token}", "--capture=sys", "--debug"]  # debug: mistakes come back to main
     experiment.run_commandline(["main.py", *argv, *flags])
     return 0
+
+
+def _build(settings: Settings, token: str) -> Any:
+    """Everything that can be wrong with the data or a checkpoint is found here."""
+    from run import Trainer
+
+    return Trainer(settings, token)
 
 
 @contextlib.contextmanager
@@ -112,7 +128,7 @@ def _quiet_import() -> Iterator[None]:
 
 def _token(name: str, argv: list[str]) -> tuple[str, list[str]]:
     """The run's id, taken out of argv (Sacred's -i/--id) or made so that it never collides."""
-    values, rest = _take_flags(argv, ("-i", "--id"))
+    values, rest = take_flags(argv, ("-i", "--id"))
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     made = f"{name}__{now}_{uuid.uuid4().hex[:6]}"
     return values["-i"] or values["--id"] or made, rest

@@ -27,28 +27,6 @@ from utils.errors import CheckpointError, ConfigError
 from utils.logging import Logger, SacredRun, progress_bar
 
 
-def run(settings: Settings, token: str, sacred_run: SacredRun | None = None) -> dict[str, float]:
-    """Train or evaluate as `settings` say -> the statistics of the last evaluation."""
-    config = settings.run
-    torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    trainer = Trainer(settings, token)
-    start = trainer.find_start()
-    with Logger(
-        config.results / "metrics" / f"{token}.csv",
-        start / METRICS if start and not config.evaluate else None,
-        sacred_run,
-        config.results / "tb_logs" / token if config.use_tensorboard else None,
-    ) as logger:
-        trainer.logger = logger
-        if start:
-            trainer.load(start)
-        try:
-            return trainer.evaluate() if config.evaluate else trainer.train()
-        finally:
-            trainer.runner.close_env()
-
-
 def resolve_device(name: str) -> torch.device:
     """auto takes the GPU where there is one; asking for one that is not there is a mistake."""
     if name == "cuda" and not torch.cuda.is_available():
@@ -57,12 +35,18 @@ def resolve_device(name: str) -> torch.device:
 
 
 class Trainer:
-    """Holds the parts of a run and moves them through time, `t_env`."""
+    """Holds the parts of a run and moves them through time, `t_env`.
+
+    Building it opens the data and the checkpoint, so that a mistake there is found before
+    anything of the run is written.
+    """
 
     logger: Logger
 
     def __init__(self, settings: Settings, token: str) -> None:
-        self.settings, self.config = settings, settings.run
+        self.settings, self.config, self.token = settings, settings.run, token
+        torch.set_num_threads(self.config.threads)
+        torch.manual_seed(self.config.seed)
         self.device = resolve_device(self.config.device)
         self.models_dir = self.config.results / "models" / token
         self.runner = r_REGISTRY[self.config.runner](self.config, self.device)
@@ -77,6 +61,21 @@ class Trainer:
         self.buffer: ReplayBuffer | None = None
         if self.config.runner != "offline":
             self.buffer = ReplayBuffer(self.config.buffer_size, self.config.seed)
+        self.start = self._load() if self.config.checkpoint_path else None
+
+    def run(self, sacred_run: SacredRun | None = None) -> dict[str, float]:
+        """Train or evaluate -> the statistics of the last evaluation."""
+        config = self.config
+        metrics = config.results / "metrics" / f"{self.token}.csv"
+        earlier = self.start / METRICS if self.start and not config.evaluate else None
+        tb_dir = config.results / "tb_logs" / self.token if config.use_tensorboard else None
+        with Logger(metrics, earlier, sacred_run, tb_dir) as self.logger:
+            if self.start:
+                self.logger.console.info(f"From {self.start}, t_env={self.runner.t_env}")
+            try:
+                return self.evaluate() if config.evaluate else self.train()
+            finally:
+                self.runner.close_env()
 
     def train(self) -> dict[str, float]:
         """Go on to `t_max`; evaluates at the start, at every test_interval and at the end."""
@@ -113,29 +112,21 @@ class Trainer:
         self.logger.log_stats(stats, self.runner.t_env, prefix="test_")
         return stats
 
-    def find_start(self) -> Path | None:
-        """The checkpoint to begin from, if `checkpoint_path` names one."""
-        if not self.config.checkpoint_path:
-            return None
-        return find_checkpoint(ROOT / self.config.checkpoint_path, self.config.load_step)
-
-    def load(self, folder: Path) -> None:
+    def _load(self) -> Path:
         """Take up a checkpoint: all of it to resume, the agent alone to evaluate."""
+        folder = find_checkpoint(ROOT / self.config.checkpoint_path, self.config.load_step)
         learner_state, trainer_state = read_checkpoint(folder)
         load_agent(self.mac.agent, learner_state, folder)
         if self.learner is None:
             self.runner.t_env = trainer_state["runner"]["t_env"]
-            return
+            return folder
         self._check_same(trainer_state["config"], folder)
         self.learner.load_state_dict(learner_state)
         self.runner.load_state_dict(trainer_state["runner"])
-        if self.buffer is not None:
-            episodes = read_buffer(folder)
-            if episodes is None:
-                self.logger.console.info("No buffer was saved: the run goes on with an empty one.")
-            else:
-                self.buffer.load_state_dict(episodes)
-        self.logger.console.info(f"Resumed from {folder} at t_env={self.runner.t_env}")
+        episodes = read_buffer(folder)
+        if self.buffer is not None and episodes is not None:
+            self.buffer.load_state_dict(episodes)
+        return folder
 
     def _batches(self) -> Iterator[EpisodeBatch]:
         """What the next training steps learn from: recorded episodes, or samples of live ones."""

@@ -1,0 +1,239 @@
+"""python src/report.py FOLDER_OR_CSV [--csv OUT] [--picture PNG]: one table from many runs.
+
+The reported figure of a run is the mean of its last five evaluations, a rule fixed before any
+run. Its 95% interval is a bootstrap over seeds and over the episodes of those evaluations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from utils.config import RunConfig
+from utils.errors import DataError, UserError
+
+LAST, DRAWS = 5, 10_000
+NAMES = {"data": "data", "script": "script", "bc": "BC-MA", "icq": "ICQ-MA"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run's result, or (algorithm `data`) the recorded episodes themselves."""
+
+    env: str
+    map_name: str
+    quality: str
+    algorithm: str
+    seed: int
+    t_max: int
+    episodes: int
+    return_mean: float
+    return_se: float
+    battle_won_mean: float
+
+    @property
+    def task(self) -> tuple[str, str, str]:
+        """What can be compared: environment, map and level of the data."""
+        return self.env, self.map_name, self.quality
+
+
+@dataclass(frozen=True)
+class Run:
+    """A completed run's configuration and its records: stat -> [(t_env, value)]."""
+
+    config: dict[str, Any]
+    stats: dict[str, list[tuple[int, float]]]
+
+    def row(self) -> Row:
+        """The mean of the last five evaluations, as the rule at the top says."""
+        means, errors, won, counts = (
+            np.array([value for _, value in self.stats[f"test_{name}"][-LAST:]])
+            for name in ("return_mean", "return_se", "battle_won_mean", "n_episodes")
+        )
+        config = self.config
+        return Row(
+            env=config["env"],
+            map_name=config["env_args"].get("map_name", ""),
+            quality="" if config["runner"] != "offline" else config["dataset_quality"],
+            algorithm=config["name"],
+            seed=config["seed"],
+            t_max=config["t_max"] if config["learner"] else 0,
+            episodes=int(counts.sum()),
+            return_mean=float(means.mean()),
+            return_se=float(np.sqrt((errors**2).sum()) / len(errors)),
+            battle_won_mean=float(won.mean()),
+        )
+
+
+def read_runs(folder: Path) -> list[Run]:
+    """Every completed run in a results folder; of equal configurations the latest."""
+    latest: dict[str, Run] = {}
+    for record in sorted(folder.glob("sacred/*/run.json"), key=lambda p: p.stat().st_mtime):
+        metrics = folder / "metrics" / f"{record.parent.name}.csv"
+        completed = json.loads(record.read_text())["status"] == "COMPLETED"
+        if not completed or not metrics.is_file():
+            continue
+        run = Run(json.loads(record.with_name("config.json").read_text()), _read_stats(metrics))
+        if "test_return_mean" in run.stats:
+            latest[json.dumps([run.row().task, run.config["name"], run.config["seed"]])] = run
+    if not latest:
+        raise DataError(f"{folder} has no completed run with an evaluation")
+    return list(latest.values())
+
+
+def collect(runs: Iterable[Run]) -> list[Row]:
+    """One row for each run, and one for each data set that they were trained on."""
+    rows = [run.row() for run in runs]
+    data = {run.row().task: run.config for run in runs if run.config["runner"] == "offline"}
+    return rows + [_data_row(config) for config in data.values()]
+
+
+def interval(rows: list[Row]) -> tuple[float, float, float]:
+    """(mean, low, high): 95% bootstrap over seeds, and over episodes through each run's error."""
+    rng = np.random.default_rng(0)
+    means = np.array([row.return_mean for row in rows])
+    errors = np.array([row.return_se for row in rows])
+    drawn = rng.integers(len(rows), size=(DRAWS, len(rows)))
+    samples = (means[drawn] + errors[drawn] * rng.standard_normal(drawn.shape)).mean(1)
+    low, high = np.quantile(samples, [0.025, 0.975])
+    return float(means.mean()), float(low), float(high)
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown: one line for each method on each data set."""
+    lines = [
+        "| data set | method | seeds | return (max 20) | 95% interval | won |",
+        "| --- | --- | ---: | ---: | --- | ---: |",
+    ]
+    groups: dict[tuple[str, str, str], dict[str, list[Row]]] = defaultdict(dict)
+    for row in rows:
+        groups[row.task].setdefault(row.algorithm, []).append(row)
+    for task in [task for task in groups if task[2]]:
+        methods = groups.get((task[0], task[1], ""), {}) | groups[task]
+        for name in [*NAMES, *sorted(methods.keys() - NAMES.keys())]:
+            if name not in methods:
+                continue
+            group = methods[name]
+            mean, low, high = interval(group)
+            won = float(np.mean([row.battle_won_mean for row in group]))
+            lines.append(
+                f"| {' '.join(filter(None, task))} | {NAMES.get(name, name)} | "
+                f"{'' if name == 'data' else len(group)} | {mean:.2f} | "
+                f"{low:.2f} to {high:.2f} | {won:.0%} |"
+            )
+    return "\n".join(lines)
+
+
+def draw(runs: list[Run], rows: list[Row], path: Path) -> None:
+    """Learning curves, one panel for each data set: mean over seeds, and their range."""
+    from matplotlib.figure import Figure
+
+    tasks = list(dict.fromkeys(run.row().task for run in runs if run.row().quality))
+    columns = min(len(tasks), 3)
+    figure = Figure(figsize=(4.6 * columns, 3.4 * -(-len(tasks) // columns)), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(-(-len(tasks) // columns), columns)).ravel()
+    for panel, task in zip(panels, tasks, strict=False):
+        curves: dict[str, list[list[tuple[int, float]]]] = defaultdict(list)
+        for run in runs:
+            if run.row().task == task:
+                curves[run.config["name"]].append(run.stats["test_return_mean"])
+        for color, name in zip(
+            ("tab:blue", "tab:orange", "tab:green"), sorted(curves), strict=False
+        ):
+            times = [t for t, _ in curves[name][0]]
+            values = np.array([[v for _, v in curve] for curve in curves[name]])
+            panel.plot(times, values.mean(0), color=color, label=NAMES.get(name, name))
+            panel.fill_between(times, values.min(0), values.max(0), color=color, alpha=0.2)
+        for row in rows:
+            if row.task == task and row.algorithm == "data":
+                panel.axhline(row.return_mean, color="black", linestyle="--", label="data")
+            if row.task == (*task[:2], "") and row.algorithm == "script":
+                panel.axhline(row.return_mean, color="gray", linestyle=":", label="script")
+        panel.set(title=" ".join(filter(None, task)), xlabel="training steps", ylabel="test return")
+        panel.legend(fontsize="small")
+    figure.savefig(path, dpi=110)
+
+
+def write_csv(rows: list[Row], path: Path) -> None:
+    """Every row, sorted, so that a rerun changes no more than the numbers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+        writer.writeheader()
+        for row in sorted(rows, key=lambda r: (*r.task, r.algorithm, r.seed)):
+            values = asdict(row)
+            writer.writerow(
+                {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
+            )
+
+
+def read_csv(path: Path) -> list[Row]:
+    """The inverse of `write_csv`."""
+    with path.open(newline="") as file:
+        return TypeAdapter(list[Row]).validate_python(list(csv.DictReader(file)))
+
+
+def main(argv: list[str]) -> int:
+    """Run the command -> its exit code."""
+    parser = argparse.ArgumentParser(prog="python src/report.py", description=__doc__)
+    parser.add_argument("source", type=Path, help="a results folder, or a CSV made from one")
+    parser.add_argument("--csv", type=Path, help="write the rows behind the table")
+    parser.add_argument("--picture", type=Path, help="write learning curves (needs a folder)")
+    args = parser.parse_args(argv)
+    try:
+        if args.source.suffix == ".csv":
+            rows = read_csv(args.source)
+        else:
+            runs = read_runs(args.source)
+            rows = collect(runs)
+            if args.picture:
+                draw(runs, rows, args.picture)
+        if args.csv:
+            write_csv(rows, args.csv)
+    except UserError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return error.exit_code
+    sys.stdout.write(table(rows) + "\n")
+    return 0
+
+
+def _read_stats(path: Path) -> dict[str, list[tuple[int, float]]]:
+    stats: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    with path.open(newline="") as file:
+        for line in csv.DictReader(file):
+            stats[line["stat"]].append((int(line["t_env"]), float(line["value"])))
+    return stats
+
+
+def _data_row(config: dict[str, Any]) -> Row:
+    from data.read import RecordedEpisodes
+
+    known = {key: value for key, value in config.items() if key in RunConfig.model_fields}
+    data = RecordedEpisodes(RunConfig(**known).dataset_path)
+    returns = data.episodes["return"]
+    return Row(
+        env=config["env"],
+        map_name=config["env_args"].get("map_name", ""),
+        quality=config["dataset_quality"],
+        algorithm="data",
+        seed=0,
+        t_max=0,
+        episodes=len(data),
+        return_mean=float(returns.mean()),
+        return_se=float(returns.std(ddof=1) / len(returns) ** 0.5),
+        battle_won_mean=float(data.episodes["battle_won"].mean()),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

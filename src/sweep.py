@@ -1,0 +1,99 @@
+"""python src/sweep.py --config=ALG,... --env-config=ENV [--jobs=N] with key=value,value ...
+
+Runs every combination of the values, N at a time, each as its own `python src/main.py`. What is
+already completed in the results folder is left out, so an interrupted sweep is simply repeated.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from main import take_flags
+from utils.config import ROOT, available, load_settings
+from utils.errors import ConfigError, UserError
+from utils.logging import progress_bar
+
+
+def main(argv: list[str]) -> int:
+    """Run the command -> 0 when every run completed."""
+    try:
+        flags, rest = take_flags(argv, ("--config", "--env-config", "--jobs"))
+        if {"-h", "--help"} & set(rest) or not flags["--config"]:
+            sys.stdout.write(f"{__doc__}\nALG: {' '.join(available('algs'))}\n")
+            return 0
+        commands = _pending(_combinations(flags, rest))
+    except UserError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return error.exit_code
+    return _run_all(commands, int(flags["--jobs"] or os.cpu_count() or 1))
+
+
+def _combinations(flags: dict[str, str], rest: list[str]) -> list[tuple[list[str], dict[str, Any]]]:
+    """(command, its checked configuration) for every combination of the comma-separated values."""
+    if rest and rest[0] != "with":
+        raise ConfigError(f"{rest[0]}: write `with` before the first key=value")
+    pairs = [word.partition("=") for word in rest[1:]]
+    choices = [[f"{key}={value}" for value in values.split(",")] for key, _, values in pairs]
+    found = []
+    for alg, *words in itertools.product(flags["--config"].split(","), *choices):
+        names = [f"--config={alg}", f"--env-config={flags['--env-config']}"]
+        settings = load_settings(alg, flags["--env-config"], _updates(words))
+        found.append(([*names, "with", *words], settings.values))
+    return found
+
+
+def _updates(words: list[str]) -> dict[str, Any]:
+    from sacred.arg_parser import get_config_updates
+
+    return get_config_updates(words)[0]
+
+
+def _pending(combinations: list[tuple[list[str], dict[str, Any]]]) -> list[list[str]]:
+    completed: dict[Path, list[dict[str, Any]]] = {}
+    pending = []
+    for command, values in combinations:
+        folder = ROOT / values["local_results_path"]
+        if folder not in completed:
+            completed[folder] = list(_completed_configs(folder))
+        if values not in completed[folder]:
+            pending.append(command)
+    return pending
+
+
+def _completed_configs(folder: Path) -> list[dict[str, Any]]:
+    records = [p for p in folder.glob("sacred/*/run.json") if p.is_file()]
+    done = [p for p in records if json.loads(p.read_text())["status"] == "COMPLETED"]
+    return [json.loads(p.with_name("config.json").read_text()) for p in done]
+
+
+def _run_all(commands: list[list[str]], jobs: int) -> int:
+    bar = progress_bar(len(commands), 0, " runs")
+    failures = 0
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = {pool.submit(_run_one, command): command for command in commands}
+        for future in as_completed(futures):
+            code, last_line = future.result()
+            failures += code != 0
+            state = "done" if code == 0 else f"FAILED ({code})"
+            bar.write(f"{state}: {' '.join(futures[future])}: {last_line}", file=sys.stdout)
+            bar.update()
+    bar.close()
+    return min(failures, 1)
+
+
+def _run_one(command: list[str]) -> tuple[int, str]:
+    program = [sys.executable, str(ROOT / "src" / "main.py"), *command]
+    result = subprocess.run(program, capture_output=True, text=True, check=False)
+    lines = (result.stdout if result.returncode == 0 else result.stderr).strip().splitlines()
+    return result.returncode, lines[-1] if lines else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
