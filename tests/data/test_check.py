@@ -1,0 +1,264 @@
+"""Every way in which a file of episodes can be bad, and the one line that says so."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from batches import INFO, random_batch
+
+from components.offline_buffer import OfflineBuffer
+from data.check import check_checksum, check_environment, check_episodes
+from data.read import RecordedEpisodes
+from data.schema import EPISODES, STEPS, Metadata
+from data.write import EpisodeWriter
+from envs.base import EnvInfo
+from envs.smax import SMAXEnv
+from envs.two_step import TwoStepEnv
+from runners.offline_runner import OfflineRunner
+from utils.config import load_settings
+from utils.errors import DataError
+
+Change = Callable[[Any], None]
+NUMBERS = "3 agents, 4 actions, obs 5, state 6, limit 7"
+RETURN = float(random_batch().returns[1])
+NUMBERS_3 = "3 agents, 8 actions, obs 75, state 72, limit 101"
+NUMBERS_2S3Z = "5 agents, 10 actions, obs 127, state 120, limit 101"
+NUMBERS_TWO_STEP = "2 agents, 2 actions, obs 3, state 3, limit 2"
+
+
+def write(path: Path, env: str, env_args: dict[str, Any], info: EnvInfo) -> Path:
+    """Four episodes of 7, 3, 1 and 5 transitions: their rows begin at 0, 8, 12 and 14."""
+    with EpisodeWriter(path, Metadata(env, env_args, info, "poor")) as writer:
+        writer.append(random_batch(info=info), np.zeros(4, dtype=bool), policy=0, seed=1)
+    return path
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    """A sound file."""
+    return write(tmp_path / "good.h5", "game", {}, INFO)
+
+
+def refuse(path: Path) -> str:
+    """What opening and checking the file says."""
+    with pytest.raises(DataError) as error:
+        check(path)
+    assert error.value.exit_code == 3
+    return str(error.value)
+
+
+def check(path: Path) -> None:
+    """Everything that `dataset.py check` does but the manifest."""
+    data = RecordedEpisodes(path)
+    check_episodes(data)
+    check_checksum(data)
+
+
+def put(name: str, at: Any, value: Any) -> Change:
+    """A change of one value."""
+
+    def change(file: Any) -> None:
+        file[name][at] = value
+
+    return change
+
+
+def forbid_taken(file: Any) -> None:
+    """Mark agent 1's action in row 3 as unavailable."""
+    file["steps/avail_actions"][3, 1, file["steps/actions"][3, 1]] = False
+
+
+def forget(name: str) -> Change:
+    """Take a dataset out."""
+
+    def change(file: Any) -> None:
+        del file[name]
+
+    return change
+
+
+def forget_attribute(file: Any) -> None:
+    """Take the numbers of the environment out."""
+    del file.attrs["env_args"]
+
+
+def newer(file: Any) -> None:
+    """A format that does not exist yet."""
+    file.attrs["version"] = 2
+
+
+def fewer_rows(file: Any) -> None:
+    """One row of rewards is missing."""
+    rows = file["steps/rewards"][:-1]
+    del file["steps/rewards"]
+    file["steps/rewards"] = rows
+
+
+BAD: list[tuple[str, Change, str]] = [
+    ("newer", newer,
+     " has format version 2, this program reads up to 1; update the program"),
+    ("nan", put("steps/obs", (9, 0, 2), np.nan), ": episode 1, step 1: obs is NaN or infinite"),
+    ("infinite", put("steps/state", (19, 0), np.inf),
+     ": episode 3, step 5: state is NaN or infinite"),
+    ("nan_reward", put("steps/rewards", 12, np.nan),
+     ": episode 2, step 0: rewards is NaN or infinite"),
+    ("unavailable", forbid_taken, ": episode 0, step 3: a taken action is marked unavailable"),
+    ("range", put("steps/actions", (13, 2), 4), ": episode 2, step 1: an action is not in 0..3"),
+    ("length", put("episodes/length", 2, 0),
+     ": episode 2 has length 0; every episode needs at least one transition"),
+    ("no_end", put("episodes/terminated", 2, False),
+     ": episode 2 must end either terminated or truncated"),
+    ("two_ends", put("episodes/truncated", 0, True),
+     ": episode 0 must end either terminated or truncated"),
+    ("return", put("episodes/return", 1, 5.0),
+     f": episode 1's rewards sum to {RETURN:.4f}, its return says 5.0000"),
+    ("rows", fewer_rows, ": steps/rewards has the shape (19,), its episodes and "
+     f"env_info ({NUMBERS}) need (20,)"),
+    ("no_obs", forget("steps/obs"), " lacks steps/obs; record or copy it again"),
+    ("no_length", forget("episodes/length"), " lacks episodes/length; record or copy it again"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_a_bad_value_is_named(good: Path, change: Change, message: str) -> None:
+    check(good)
+    with h5py.File(good, "r+") as file:
+        change(file)
+    assert refuse(good) == f"{good}{message}"
+
+
+def test_missing_metadata(good: Path) -> None:
+    with h5py.File(good, "r+") as file:
+        forget_attribute(file)
+    message = refuse(good)
+    assert message.startswith(f"{good} lacks metadata (")
+    assert message.endswith("); record it again")
+    assert "env_args" in message
+
+
+def test_missing(tmp_path: Path) -> None:
+    path = tmp_path / "no.h5"
+    expected = f"{path} is missing; make it with src/dataset.py record, or set dataset="
+    assert refuse(path) == expected
+
+
+def test_only_the_interrupted_recording_is_there(good: Path) -> None:
+    path, partial = good.with_name("b.h5"), good.with_name("b.h5.incomplete")
+    writer = EpisodeWriter(path, RecordedEpisodes(good).metadata)
+    with pytest.raises(RuntimeError), writer:
+        writer.append(random_batch(), np.zeros(4, dtype=bool), 0, 1)
+        raise RuntimeError
+    expected = f"{path} is not there, only {partial}: its recording was interrupted"
+    assert refuse(path) == expected
+    assert refuse(partial) == (
+        f"{partial} is incomplete: its recording was interrupted after 4 episodes; record it again"
+    )
+
+
+def test_no_episodes(good: Path) -> None:
+    path = good.with_name("b.h5")
+    EpisodeWriter(path, RecordedEpisodes(good).metadata).close()
+    assert refuse(path) == f"{path} holds no episodes"
+
+
+def test_empty(good: Path) -> None:
+    good.write_bytes(b"")
+    assert refuse(good) == f"{good} is empty (0 bytes); record or copy it again"
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.999])
+def test_truncated(good: Path, share: float) -> None:
+    content = good.read_bytes()
+    good.write_bytes(content[: int(share * len(content))])
+    assert refuse(good) == f"{good} is truncated or damaged; record or copy it again"
+
+
+def test_text(good: Path) -> None:
+    good.write_text("episode,reward\n0,1\n")
+    assert refuse(good) == f"{good} is not an HDF5 file; record or copy it again"
+
+
+@pytest.mark.parametrize("attributes", [{}, {"format": "other"}, {"format": 1}])
+def test_hdf5_of_another_kind(tmp_path: Path, attributes: dict[str, Any]) -> None:
+    path = tmp_path / "other.h5"
+    with h5py.File(path, "w") as file:
+        file["observations"] = np.zeros((3, 2))
+        file.attrs.update(attributes)
+    expected = f"{path} is HDF5, but not a file of recorded episodes (format=icq-episodes)"
+    assert refuse(path) == expected
+
+
+def test_changed_content(good: Path) -> None:
+    with h5py.File(good, "r+") as file:
+        recorded = str(file.attrs["sha256"])
+        file["steps/obs"][0, 0, 0] += 1
+    with h5py.File(good) as file:
+        names = [f"steps/{n}" for n in STEPS] + [f"episodes/{n}" for n in EPISODES]
+        content = b"".join(file[name][()].tobytes() for name in names)
+    found = hashlib.sha256(content).hexdigest()
+    assert refuse(good) == (
+        f"{good} was changed after it was written: its content has sha256 "
+        f"{found[:12]}..., recorded was {recorded[:12]}..."
+    )
+
+
+@pytest.mark.parametrize(
+    ("map_name", "theirs", "ours"),
+    [
+        ("3m", "map_name=3m", f"map_name=3s_vs_3z ({NUMBERS_3})"),
+        ("2s3z", "map_name=2s3z", f"map_name=3s_vs_3z ({NUMBERS_3})"),
+    ],
+)
+def test_another_map(tmp_path: Path, map_name: str, theirs: str, ours: str) -> None:
+    """3m and 3s_vs_3z have equal numbers: only the name tells them apart."""
+    walls = {"walls_cause_death": False}
+    recorded, run = {"map_name": map_name} | walls, {"map_name": "3s_vs_3z"} | walls
+    path = write(tmp_path / "a.h5", "smax", recorded, SMAXEnv.env_info(recorded))
+    data = RecordedEpisodes(path)
+    check_environment(data, "smax", recorded, SMAXEnv.env_info(recorded))
+    with pytest.raises(DataError) as error:
+        check_environment(data, "smax", run, SMAXEnv.env_info(run))
+    numbers = NUMBERS_3 if map_name == "3m" else NUMBERS_2S3Z
+    assert str(error.value) == (
+        f"{path} was recorded on env=smax {theirs} ({numbers}), the run is on env=smax {ours}"
+    )
+
+
+def test_another_setting_of_the_same_map(tmp_path: Path) -> None:
+    recorded = {"map_name": "3m", "walls_cause_death": True}
+    run = recorded | {"walls_cause_death": False}
+    info = SMAXEnv.env_info(run)
+    data = RecordedEpisodes(write(tmp_path / "a.h5", "smax", recorded, info))
+    with pytest.raises(DataError) as error:
+        check_environment(data, "smax", run, info)
+    assert str(error.value) == (
+        f"{data.path} was recorded on env=smax walls_cause_death=True ({NUMBERS_3}), "
+        f"the run is on env=smax walls_cause_death=False ({NUMBERS_3})"
+    )
+
+
+def test_the_runner_refuses_another_environment(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5", "two_step", {}, TwoStepEnv.env_info({}))
+    config = load_settings("icq", "smax", {"dataset": str(path)}).run
+    with pytest.raises(DataError) as error:
+        OfflineRunner(config, torch.device("cpu"))
+    nothing = "map_name=nothing walls_cause_death=nothing"
+    assert str(error.value) == (
+        f"{path} was recorded on env=two_step {nothing} ({NUMBERS_TWO_STEP}), "
+        f"the run is on env=smax map_name=3s_vs_3z walls_cause_death=False ({NUMBERS_3})"
+    )
+
+
+def test_batch_size_greater_than_the_number_of_episodes(good: Path) -> None:
+    data = RecordedEpisodes(good)
+    assert OfflineBuffer(data, 4, seed=1).sample().batch_size == 4
+    with pytest.raises(DataError) as error:
+        OfflineBuffer(data, 5, seed=1)
+    assert str(error.value) == f"{good} has 4 episodes, fewer than batch_size=5"

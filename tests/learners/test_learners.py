@@ -1,0 +1,274 @@
+"""What every learner must do, whatever it learns: one tester for all algorithms."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from batches import INFO, LEARNT, make_learner, parameters, random_batch, same, with_garbage
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from components.episode_batch import EpisodeBatch
+from envs.base import EnvInfo
+from learners.base import Learner
+from utils.rl_utils import log_policy
+
+F64 = torch.float64
+BATCHES = [random_batch(seed=seed) for seed in range(5)]
+aten = torch.ops.aten
+WAITS = {aten._local_scalar_dense, aten.nonzero, aten.masked_select, aten.equal, aten.is_nonzero}
+INDEXING = {aten.index, aten.index_put, aten.index_put_}
+
+
+class NoWait(TorchDispatchMode):
+    """Refuses every operation whose result the host would have to wait for.
+
+    Adam counts its steps in tensors that always live on the CPU; reading those waits for nothing.
+    """
+
+    def __init__(self, learner: Learner) -> None:
+        super().__init__()
+        self._learner = learner
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        packet = func.overloadpacket
+        by_mask = packet in INDEXING and any(_is_bool(index) for index in args[1])
+        if by_mask or (packet in WAITS and not self._counts_steps(args[0])):
+            raise AssertionError(f"{func} makes the host wait")
+        return func(*args, **(kwargs or {}))
+
+    def _counts_steps(self, value: Tensor) -> bool:
+        states = [s for o in self._learner.optimisers.values() for s in o.state.values()]
+        return any(value.data_ptr() == s["step"].data_ptr() for s in states if "step" in s)
+
+
+def _is_bool(index: Tensor | None) -> bool:
+    return index is not None and index.dtype == torch.bool
+
+
+def train(learner: Learner, *batches: EpisodeBatch) -> list[dict[str, Tensor]]:
+    return [learner.train(batch) for batch in batches]
+
+
+def saved(learner: Learner) -> dict[str, Any]:
+    """The state as it comes back from a file."""
+    file = io.BytesIO()
+    torch.save(learner.state_dict(), file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+@pytest.mark.parametrize("alg", LEARNT)
+def test_training_changes_every_learnt_network_and_only_those(alg: str) -> None:
+    learner = make_learner(alg, target_update_interval=9) if alg != "bc" else make_learner(alg)
+    before = parameters(learner)
+    train(learner, *BATCHES)
+    after = parameters(learner)
+    changed = {k.split(".")[0] for k in before if not torch.equal(before[k], after[k])}
+    owners = {k.split(".")[0] for k in before}
+    assert changed == {name for name in owners if not name.startswith("target_")}
+    assert learner.steps == len(BATCHES)
+
+
+@pytest.mark.parametrize("alg", LEARNT)
+def test_garbage_in_padding_changes_no_bit(alg: str) -> None:
+    clean, dirty = make_learner(alg), make_learner(alg)
+    batches = BATCHES[:3]
+    theirs = [with_garbage(batch, seed) for seed, batch in enumerate(batches, 10)]
+    assert not torch.equal(theirs[0].obs, batches[0].obs)
+    for ours, other in zip(train(clean, *batches), train(dirty, *theirs), strict=True):
+        assert same(ours, other)
+    assert same(parameters(clean), parameters(dirty))
+
+
+@pytest.mark.parametrize("alg", LEARNT)
+def test_longer_padding_changes_nothing(alg: str) -> None:
+    ours, theirs = make_learner(alg, dtype=F64), make_learner(alg, dtype=F64)
+    short = random_batch((4, 2, 3), dtype=F64)
+    padded = EpisodeBatch.concatenate([short, random_batch((9,), dtype=F64)]).episodes([0, 1, 2])
+    assert padded.mask.shape[1] > short.mask.shape[1]
+    for _ in range(3):
+        torch.testing.assert_close(theirs.train(padded), ours.train(short))
+    torch.testing.assert_close(parameters(theirs), parameters(ours))
+
+
+@pytest.mark.parametrize("alg", LEARNT)
+def test_the_order_of_the_episodes_changes_nothing(alg: str) -> None:
+    ours, theirs = make_learner(alg, dtype=F64), make_learner(alg, dtype=F64)
+    for seed in range(3):
+        batch = random_batch(seed=seed, dtype=F64)
+        torch.testing.assert_close(theirs.train(batch.episodes([2, 0, 3, 1])), ours.train(batch))
+    torch.testing.assert_close(parameters(theirs), parameters(ours))
+
+
+@pytest.mark.parametrize("alg", LEARNT)
+def test_metrics_are_detached_scalars(alg: str) -> None:
+    for name, value in make_learner(alg).train(BATCHES[0]).items():
+        assert isinstance(value, Tensor), name
+        assert value.shape == (), name
+        assert not value.requires_grad, name
+        assert value.isfinite(), name
+
+
+@pytest.mark.parametrize("alg", LEARNT)
+def test_training_never_waits_for_the_device(alg: str) -> None:
+    learner = make_learner(alg, **({} if alg == "bc" else {"target_update_interval": 2}))
+    with NoWait(learner):
+        train(learner, *BATCHES)
+    assert learner.steps == len(BATCHES)
+
+
+@pytest.mark.parametrize(
+    "wait", [lambda x: x.sum().item(), lambda x: x[x > 0], torch.nonzero, lambda x: bool(x.any())]
+)
+def test_the_guard_against_waiting_works(wait: Callable[[Tensor], Any]) -> None:
+    x = torch.randn(3)
+    with NoWait(make_learner("bc")), pytest.raises(AssertionError, match="makes the host wait"):
+        wait(x)
+
+
+@pytest.mark.parametrize("alg", [alg for alg in LEARNT if alg != "bc"])
+def test_targets_follow_exactly_every_interval(alg: str) -> None:
+    learner = make_learner(alg, target_update_interval=3)
+    networks = learner.networks
+    twins = [name for name in networks if name.startswith("target_")]
+    assert twins
+    held = {name: networks[name.removeprefix("target_")].state_dict() for name in twins}
+    held = {name: {k: v.clone() for k, v in state.items()} for name, state in held.items()}
+    for step in range(1, 8):
+        learner.train(BATCHES[step % 5])
+        for name in twins:
+            online = networks[name.removeprefix("target_")].state_dict()
+            if step % 3 == 0:
+                held[name] = {k: v.clone() for k, v in online.items()}
+            assert same(networks[name].state_dict(), held[name]), (name, step)
+            assert step % 3 == 0 or not held[name] or not same(online, held[name])
+
+
+@pytest.mark.parametrize("alg", LEARNT)
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(alg: str) -> None:
+    one, two, other = make_learner(alg), make_learner(alg), make_learner(alg, seed=1)
+    for learner in (one, two, other):
+        train(learner, *BATCHES[:3])
+    assert same(parameters(one), parameters(two))
+    assert not same(parameters(one), parameters(other))
+
+
+@pytest.mark.parametrize("alg", LEARNT)
+def test_stop_and_resume_equals_not_stopping(alg: str) -> None:
+    keys = {} if alg == "bc" else {"target_update_interval": 2}
+    through, stopped = make_learner(alg, **keys), make_learner(alg, **keys)
+    resumed = make_learner(alg, seed=7, **keys)
+    expected = train(through, *BATCHES)
+    train(stopped, *BATCHES[:2])
+    resumed.load_state_dict(saved(stopped))
+    found = train(resumed, *BATCHES[2:])
+    assert all(same(a, b) for a, b in zip(found, expected[2:], strict=True))
+    assert same(parameters(resumed), parameters(through))
+    assert resumed.steps == through.steps == len(BATCHES)
+
+
+def _huge_rewards() -> EpisodeBatch:
+    batch = random_batch()
+    return replace(batch, rewards=1e4 * batch.rewards)
+
+
+def _dead_agent() -> EpisodeBatch:
+    batch = random_batch()
+    avail, actions = batch.avail_actions.clone(), batch.actions.clone()
+    avail[:, :, 0] = torch.tensor([False, True, False, False])
+    actions[:, :, 0] = 1
+    return replace(batch, avail_actions=avail, actions=actions)
+
+
+HARD = {
+    "rewards of 1e4": _huge_rewards(),
+    "episodes of one step": random_batch((1, 1, 1)),
+    "one episode": random_batch((5,)),
+    "an agent dead from the start": _dead_agent(),
+    "identical episodes": random_batch((6,)).episodes([0, 0, 0, 0]),
+}
+
+
+@pytest.mark.parametrize("alg", LEARNT)
+@pytest.mark.parametrize("case", list(HARD))
+def test_hard_batches_stay_finite(alg: str, case: str) -> None:
+    learner = make_learner(alg)
+    for metrics in train(learner, *[HARD[case]] * 3):
+        assert all(value.isfinite() for value in metrics.values()), metrics
+    assert all(value.isfinite().all() for value in parameters(learner).values())
+
+
+def test_bc_loss_is_the_mean_over_real_choices() -> None:
+    learner: Any = make_learner("bc", dtype=F64)
+    batch = random_batch(dtype=F64)
+    log_pi = log_policy(learner._mac, batch).detach()
+    losses = []
+    for b, length in enumerate(batch.lengths.tolist()):
+        for t in range(length):
+            for i in range(INFO.n_agents):
+                if batch.avail_actions[b, t, i].sum() > 1:
+                    losses.append(-float(log_pi[b, t, i, batch.actions[b, t, i]]))
+    assert learner.train(batch)["bc_loss"].item() == pytest.approx(sum(losses) / len(losses))
+
+
+def test_bc_learns_the_frequencies_of_the_recorded_actions() -> None:
+    info = EnvInfo(n_agents=2, n_actions=3, obs_shape=2, state_shape=1, episode_limit=1)
+    recorded = [(0, 2)] * 12 + [(1, 2)] * 6 + [(1, 0)] * 2
+    batch = random_batch((1,) * 20, info=info)
+    batch = replace(
+        batch,
+        obs=torch.ones_like(batch.obs),
+        avail_actions=torch.ones_like(batch.avail_actions),
+        actions=torch.tensor(recorded).unsqueeze(1).expand(20, 2, 2),
+    )
+    learner: Any = make_learner("bc", info, lr=0.01)
+    for _ in range(400):
+        learner.train(batch)
+    pi = log_policy(learner._mac, batch)[0, 0].exp()
+    for agent in range(2):
+        counts = Counter(joint[agent] for joint in recorded)
+        expected = torch.tensor([counts[a] / 20 for a in range(3)])
+        torch.testing.assert_close(pi[agent], expected, atol=0.01, rtol=0)
+
+
+def test_q_learner_by_a_slow_loop() -> None:
+    keys: dict[str, Any] = {"gamma": 0.9, "td_lambda": 0.6}
+    learner: Any = make_learner("vdn", dtype=F64, **keys)
+    torch.manual_seed(3)
+    for value in learner.networks["target_agent"].parameters():
+        torch.nn.init.normal_(value, std=0.5)
+    batch = random_batch(dtype=F64)
+    with torch.no_grad():
+        qs, _ = learner._mac.forward(batch.obs, batch.last_actions())
+        target_qs, _ = learner._target_mac.forward(batch.obs, batch.last_actions())
+    squared = []
+    for b, length in enumerate(batch.lengths.tolist()):
+        value, following = 0.0, 0.0
+        for t in reversed(range(length)):
+            value = _greedy_value(qs[b, t + 1], target_qs[b, t + 1], batch.avail_actions[b, t + 1])
+            blend = value if t == length - 1 else 0.4 * value + 0.6 * following
+            discount = 0.0 if batch.terminated[b, t] else 0.9
+            following = float(batch.rewards[b, t]) + discount * blend
+            joint = enumerate(batch.actions[b, t].tolist())
+            q_tot = sum(float(qs[b, t, i, a]) for i, a in joint)
+            squared.append((q_tot - following) ** 2)
+    assert learner.train(batch)["loss"].item() == pytest.approx(sum(squared) / len(squared))
+
+
+def _greedy_value(qs: Tensor, target_qs: Tensor, avail: Tensor) -> float:
+    """Double Q-learning: the online network chooses, the target network values."""
+    total = 0.0
+    for i in range(INFO.n_agents):
+        able = [a for a in range(INFO.n_actions) if avail[i, a]]
+        best = max(able, key=lambda a, i=i: float(qs[i, a]))
+        total += float(target_qs[i, best])
+    return total

@@ -1,0 +1,208 @@
+"""The command line as users type it: every algorithm, evaluation, resuming, mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import main
+from utils.config import ROOT, available
+
+TINY = [
+    "t_max=60", "batch_size=8", "test_interval=20", "test_nepisode=8", "batch_size_run=4",
+    "learner_log_interval=10", "log_interval=30", "save_model_interval=20", "rnn_hidden_dim=8",
+]  # fmt: skip
+LEARNING = [name for name in available("algs") if name != "script"]
+
+
+def run_main(alg: str, results: Path, *updates: str, env: str = "two_step") -> int:
+    """One run of the program in this process -> exit code."""
+    words = [f"--config={alg}", f"--env-config={env}", "with", *TINY]
+    return main.main([*words, f"local_results_path={results}", *updates])
+
+
+def only(folder: Path, pattern: str) -> Path:
+    """The one path that matches."""
+    (found,) = folder.glob(pattern)
+    return found
+
+
+@pytest.mark.parametrize("alg", LEARNING)
+def test_every_algorithm_runs_and_leaves_its_records(
+    alg: str, tmp_path: Path, two_step_file: Path
+) -> None:
+    assert run_main(alg, tmp_path, f"dataset={two_step_file}") == 0
+    record = only(tmp_path, "sacred/*/run.json")
+    assert json.loads(record.read_text())["status"] == "COMPLETED"
+    info = json.loads(record.with_name("info.json").read_text())
+    assert len(info["test_return_mean"]) == len(info["test_return_mean_T"]) >= 3
+    assert "test_return_mean" in json.loads(record.with_name("metrics.json").read_text())
+    metrics = only(tmp_path, "metrics/*.csv").read_text()
+    assert "test_battle_won_mean" in metrics
+    assert "nan" not in metrics
+    checkpoint = max(only(tmp_path, "models/*").iterdir(), key=lambda p: int(p.name))
+    files = {path.name for path in checkpoint.iterdir()}
+    assert {"agent.th", "trainer_state.th", "metrics.csv"} <= files
+    assert any(name.endswith("opt.th") for name in files)
+
+
+def test_same_seed_same_metrics_other_seed_other_metrics(
+    tmp_path: Path, two_step_file: Path
+) -> None:
+    data = f"dataset={two_step_file}"
+    for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert run_main("icq", tmp_path / folder, data, f"seed={seed}") == 0
+    a, b, c = (only(tmp_path / f, "metrics/*.csv").read_bytes() for f in "abc")
+    assert a == b != c
+
+
+@pytest.mark.parametrize("alg", ["icq", "qmix"])
+def test_killed_and_resumed_equals_never_stopped(
+    alg: str, tmp_path: Path, two_step_file: Path
+) -> None:
+    updates = [f"dataset={two_step_file}", "t_max=2000", "save_buffer=True"]
+    updates += ["save_model_interval=100", "test_interval=200"]
+    assert run_main(alg, tmp_path / "whole", *updates) == 0
+    killed = tmp_path / "killed"
+    words = [f"--config={alg}", "--env-config=two_step", "with", *TINY, *updates]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "src/main.py"), *words, f"local_results_path={killed}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(killed.glob("models/*/[0-9]*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    run = only(killed, "models/*")
+    assert max(int(p.name) for p in run.glob("[0-9]*")) < 2000, "it was killed too late"
+    resumed = tmp_path / "resumed"
+    assert run_main(alg, resumed, *updates, f"checkpoint_path={run}") == 0
+    expected = only(tmp_path / "whole", "metrics/*.csv").read_bytes()
+    assert only(resumed, "metrics/*.csv").read_bytes() == expected
+
+
+def test_a_checkpoint_is_evaluated_without_data(tmp_path: Path, two_step_file: Path) -> None:
+    assert run_main("icq", tmp_path / "train", f"dataset={two_step_file}") == 0
+    run = only(tmp_path / "train", "models/*")
+    evaluate = ["evaluate=True", f"checkpoint_path={run}", "test_nepisode=8"]
+    assert run_main("icq", tmp_path / "eval", f"dataset={two_step_file}", *evaluate) == 0
+    lines = only(tmp_path / "eval", "metrics/*.csv").read_text().splitlines()
+    trained = only(tmp_path / "train", "metrics/*.csv").read_text().splitlines()
+    assert lines[1] == [line for line in trained if "test_return_mean" in line][-1]
+
+
+def test_many_runs_may_start_at_once(tmp_path: Path, two_step_file: Path) -> None:
+    words = ["--config=bc", "--env-config=two_step", "with", *TINY, f"dataset={two_step_file}"]
+    command = [sys.executable, str(ROOT / "src/main.py"), *words, f"local_results_path={tmp_path}"]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(4)
+    ]
+    assert [process.wait() for process in processes] == [0] * 4
+    assert len(list(tmp_path.glob("sacred/*/run.json"))) == 4
+    assert len(list(tmp_path.glob("metrics/*.csv"))) == 4
+
+
+def test_tensorboard_and_sacreds_flags(tmp_path: Path, two_step_file: Path) -> None:
+    words = ["--config=bc", "--env-config=two_step", "-c", "a comment", "--id=mine", "with", *TINY]
+    words += [f"dataset={two_step_file}", f"local_results_path={tmp_path}", "use_tensorboard=True"]
+    assert main.main(words) == 0
+    record = json.loads((tmp_path / "sacred/mine/run.json").read_text())
+    assert record["meta"]["comment"] == "a comment"
+    assert list((tmp_path / "tb_logs/mine").glob("events*"))
+
+
+def test_print_config_shows_the_merged_values(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["print_config", "--config=icq", "--env-config=smax", "with", "gamma=0.5"]
+    assert main.main([*words, f"local_results_path={tmp_path}"]) == 0
+    shown = capsys.readouterr().out
+    assert "gamma = 0.5" in shown
+    assert "3s_vs_3z" in shown
+
+
+MISTAKES = {
+    "no checkpoint": (
+        ["checkpoint_path=/nowhere"],
+        "CheckpointError: checkpoint_path=/nowhere: no checkpoint there; it must be the folder of "
+        "a run, results/models/<run>",
+    ),
+    "missing data": (
+        ["dataset=/nowhere.h5"],
+        "DataError: /nowhere.h5 is missing; make it with src/dataset.py record, or set dataset=",
+    ),
+    "batch too large": (
+        ["batch_size=1000"],
+        "DataError: {data} has 200 episodes, fewer than batch_size=1000",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    mistake: str, tmp_path: Path, two_step_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    updates, message = MISTAKES[mistake]
+    assert run_main("icq", tmp_path / "r", f"dataset={two_step_file}", *updates) > 1
+    assert capsys.readouterr().err == message.format(data=two_step_file) + "\n"
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_checkpoint_of_another_network_is_refused(
+    tmp_path: Path, two_step_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = f"dataset={two_step_file}"
+    assert run_main("bc", tmp_path / "a", data) == 0
+    run = only(tmp_path / "a", "models/*")
+    capsys.readouterr()
+    words = [data, f"checkpoint_path={run}", "rnn_hidden_dim=16"]
+    assert run_main("bc", tmp_path / "b", *words) == 4
+    assert capsys.readouterr().err == (
+        f"CheckpointError: {run}/60/agent.th belongs to another network: fc1.bias is (8,) there, "
+        "(16,) here; use the map, rnn_hidden_dim and obs_* of the run that made it\n"
+    )
+
+
+def test_a_gpu_that_is_not_there(
+    tmp_path: Path, two_step_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert run_main("bc", tmp_path / "r", f"dataset={two_step_file}", "device=cuda") == 2
+    assert capsys.readouterr().err == (
+        "ConfigError: device=cuda, but PyTorch finds no CUDA device here; use device=auto\n"
+    )
+
+
+def test_a_missing_extra_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "jaxmarl.py").write_text("raise ImportError('not installed')\n")
+    command = [sys.executable, str(ROOT / "src/main.py"), "--config=script", "--env-config=smax"]
+    result = subprocess.run(
+        [*command, "with", f"local_results_path={tmp_path / 'r'}"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
+        "MissingExtraError: env=smax needs packages that are not installed here; "
+        "install them with: pip install -c constraints.txt -e '.[smax]'"
+    )
+    assert "Traceback" not in result.stderr
+
+
+def test_icq_trains_and_evaluates_on_smax(tmp_path: Path) -> None:
+    pytest.importorskip("jaxmarl")
+    updates = ["t_max=20", "test_nepisode=64", "batch_size_run=64", "dataset_quality=poor"]
+    assert run_main("icq", tmp_path, *updates, env="smax") == 0
+    assert "test_return_mean" in only(tmp_path, "metrics/*.csv").read_text()
