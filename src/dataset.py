@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from utils.errors import UserError
+from utils.errors import DataError, UserError
 
 
 def main(argv: list[str]) -> int:
@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument("--env-config", default="", help="with no runs: random play in this env")
     record.add_argument("--levels", default="poor,medium,good", help="of the paper's Table 3")
     record.add_argument("--episodes", type=int, default=1000, help="in each file")
+    record.add_argument("--every", type=int, default=1, help="measure every Nth checkpoint")
     record.add_argument("--policies", type=int, default=8, help="checkpoints in each file")
     record.add_argument("--epsilon", type=float, default=0.05, help="share of random actions")
     record.add_argument("--seed", type=int, default=1)
@@ -51,6 +52,17 @@ def _parser() -> argparse.ArgumentParser:
 
 def _record(args: argparse.Namespace) -> None:
     from data.recipes import record_levels, record_random
+    from utils.errors import ConfigError
+
+    for name, value, good in (
+        ("episodes", args.episodes, args.episodes >= 1),
+        ("policies", args.policies, args.policies >= 1),
+        ("epsilon", args.epsilon, 0 <= args.epsilon <= 1),
+    ):
+        if not good:
+            raise ConfigError(f"--{name}={value} is out of range")
+    if args.out and args.out.exists() and not args.out.is_dir():
+        raise ConfigError(f"--out={args.out} is not a folder")
 
     if args.runs:
         record_levels(args)
@@ -66,7 +78,10 @@ def _inspect(args: argparse.Namespace) -> None:
     data = RecordedEpisodes(args.file)
     check_episodes(data)
     picture = args.picture or args.file.with_suffix(".png")
-    draw(data, picture)
+    try:
+        draw(data, picture)
+    except OSError as error:
+        raise DataError(f"{picture} could not be written: {error.strerror}") from error
     sys.stdout.write(f"{card(data)}\npicture    {picture}\n")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from components.action_selectors import epsilon_greedy
 from envs.base import EnvInfo
@@ -54,8 +53,8 @@ class BasicMAC:
     def _inputs(self, obs: Tensor, last_actions: Tensor) -> Tensor:
         parts = [obs]
         if self._obs_last_action:
-            shifted = one_hot(last_actions + 1, self._info.n_actions + 1)
-            parts.append(shifted[..., 1:].to(obs.dtype))
+            every = torch.arange(self._info.n_actions, device=obs.device)
+            parts.append((last_actions.unsqueeze(-1) == every).to(obs.dtype))  # none: all zero
         if self._obs_agent_id:
             ids = torch.eye(self._info.n_agents, dtype=obs.dtype, device=obs.device)
             parts.append(ids.expand(*obs.shape[:2], -1, -1))

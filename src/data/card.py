@@ -38,9 +38,12 @@ def card(data: RecordedEpisodes) -> str:
 def action_use(data: RecordedEpisodes) -> list[tuple[str, float]]:
     """Each action's share of all decisions: steps at which the agent had more than one choice."""
     counts = np.zeros(data.info.n_actions)
+    played = np.ones(len(data.steps["actions"]), dtype=bool)
+    played[data.offsets[1:] - 1] = False  # the last row's action is never played
     for start in range(0, len(data.steps["actions"]), 65_536):
         rows = slice(start, start + 65_536)
         free = data.steps["avail_actions"][rows].sum(-1) > 1
+        free &= played[rows, None]
         counts += np.bincount(data.steps["actions"][rows][free], minlength=len(counts))
     names = data.info.action_names or tuple(str(i) for i in range(len(counts)))
     return list(zip(names, counts / max(counts.sum(), 1), strict=True))

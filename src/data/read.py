@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from components.episode_batch import EpisodeBatch
-from data.schema import EPISODES, FORMAT, STEPS, VERSION, Metadata, step_shapes
+from data.schema import ATTRIBUTES, EPISODES, FORMAT, STEPS, VERSION, Metadata, step_shapes
 from utils.errors import DataError
 
 
@@ -98,6 +98,9 @@ def _read_metadata(file: h5py.File, path: Path) -> Metadata:
     attributes: Any = file.attrs
     if attributes.get("format") != FORMAT:
         raise DataError(f"{path} is HDF5, but not a file of recorded episodes (format={FORMAT})")
+    for name in ATTRIBUTES:
+        if name not in attributes:
+            raise DataError(f"{path} lacks metadata ({name}); record it again")
     if int(attributes["version"]) > VERSION:
         raise DataError(
             f"{path} has format version {attributes['version']}, this program reads up to "
@@ -112,7 +115,7 @@ def _read_metadata(file: h5py.File, path: Path) -> Metadata:
     try:
         return Metadata.from_attributes(attributes)
     except (KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{path} lacks metadata ({error}); record it again") from error
+        raise DataError(f"{path} has damaged metadata ({error}); record it again") from error
 
 
 def _dataset(file: h5py.File, name: str, path: Path) -> Any:

@@ -28,7 +28,7 @@ def record_levels(args: argparse.Namespace) -> None:
     for level in levels:
         if level not in LEVELS:
             raise ConfigError(f"--levels: {level} is not a level; there are {', '.join(LEVELS)}")
-    folders = [folder for run in args.runs for folder in checkpoints_of(run)]
+    folders = [folder for run in args.runs for folder in checkpoints_of(run)[:: args.every]]
     policies = [load_policy(folder) for folder in folders]
     recorder = Recorder(policies[0].config, args.epsilon, args.seed)
     measured = _measure(recorder, policies)

@@ -77,6 +77,7 @@ class Recorder:
     def __init__(self, config: RunConfig, epsilon: float, seed: int) -> None:
         self._config, self._epsilon, self._seed = config, epsilon, seed
         self._device = torch.device("cpu")
+        torch.set_num_threads(config.threads)
         make = env_REGISTRY[config.env]
         self._env: VectorEnv = make(config.env_args, config.batch_size_run)
 

@@ -27,6 +27,13 @@ EPISODES: dict[str, type] = {
 }
 
 
+ATTRIBUTES = (
+    "version", "complete", "env", "env_args", "env_info", "quality", "policies", "made_with",
+    "licence",
+)  # fmt: skip
+"""Root attributes without which a file is refused."""
+
+
 @dataclass(frozen=True)
 class Metadata:
     """Where the episodes come from. `policies` and `made_with` hold every fact of provenance."""
@@ -53,7 +60,7 @@ class Metadata:
 
     @staticmethod
     def from_attributes(attributes: Any) -> Metadata:
-        """The inverse of `to_attributes`; KeyError or ValueError where something is missing."""
+        """The inverse of `to_attributes`."""
         return Metadata(
             env=str(attributes["env"]),
             env_args=json.loads(attributes["env_args"]),

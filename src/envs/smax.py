@@ -85,7 +85,9 @@ class SMAXEnv:
 
 
 def state_scale(n_units: int) -> np.ndarray:
-    """(S,) float32: what SMAX's world state is multiplied by, so that every entry is in [0, 1].
+    """(S,) float32: what SMAX's world state is multiplied by, to bring every entry into [0, 1].
+
+    A unit that is pushed over the border can show a little more.
 
     SMAX gives raw positions (0 to 32), cooldowns in seconds and raw type ids (0 to 5).
     """

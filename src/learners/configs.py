@@ -6,13 +6,15 @@ before PyTorch is imported.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class LearnerConfig(BaseModel):
     """What every learner has."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
     lr: float = Field(gt=0)
     grad_norm_clip: float = Field(gt=0)
@@ -40,9 +42,9 @@ class QConfig(CriticConfig):
 
 
 class ICQConfig(CriticConfig):
-    """ICQ-MA."""
+    """ICQ-MA. Its policy weights need the mixer's w_i, so the mixer must be linear."""
 
-    mixer: str
+    mixer: Literal["linear"]
     critic: str
     critic_lr: float = Field(gt=0)
     critic_hidden_dim: int = Field(ge=1)

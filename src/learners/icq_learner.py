@@ -43,6 +43,12 @@ def policy_loss(log_pi: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
     return -masked_mean(weights.detach() * log_pi, mask)
 
 
+def effective_share(weights: Tensor, mask: Tensor) -> Tensor:
+    """Kish's effective sample size (sum w)^2 / sum w^2, as a share of the real samples."""
+    size = weights.sum().square() / weights.square().sum().clamp(min=1e-12)
+    return size / mask.sum().clamp(min=1)
+
+
 class ICQLearner(Learner):
     """Weighted regression for the policy, SARSA-style lambda-returns for the critic."""
 
@@ -129,7 +135,7 @@ class ICQLearner(Learner):
             "agent_grad_norm": norm,
             "pi_max": masked_mean(log_pi.detach().exp().max(-1).values, mask),
             "advantage_mean": masked_mean(advantages, mask),
-            "effective_samples": rho.sum().square() / rho.square().sum() / mask.sum(),
+            "effective_samples": effective_share(rho, mask),
         }
 
     @torch.no_grad()

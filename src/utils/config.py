@@ -21,7 +21,7 @@ M = TypeVar("M", bound=BaseModel)
 class RunConfig(BaseModel):
     """The keys of default.yaml: types and ranges. What they mean stands there."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
     seed: int = Field(ge=0, lt=2**31)
     label: str
@@ -101,6 +101,11 @@ def load_settings(alg: str, env: str, updates: dict[str, Any]) -> Settings:
         _Layer(COMMAND_LINE, updates),
     ]
     values, sources = _merge(layers)
+    if values["env"] != layers[1].values["env"]:
+        raise ConfigError(
+            f"env={values['env']} ({sources['env']}) is not the env of {layers[1].source}; "
+            "choose it with --env-config"
+        )
     return check_settings(values, sources)
 
 
@@ -121,7 +126,8 @@ def check_settings(values: dict[str, Any], sources: dict[str, str] | None = None
     }  # fmt: skip
     for key, registry in registries.items():
         name = values.get(key, "")
-        if name not in registry and not (key not in values or (key == "learner" and name == "")):
+        listed = isinstance(name, str) and name in registry
+        if not listed and not (key not in values or (key == "learner" and name == "")):
             raise ConfigError(
                 f"{key}={name} ({sources.get(key, 'the configuration')}): "
                 f"there is no such {key}{_nearest(str(name), registry)}"
@@ -171,11 +177,12 @@ def _merge(layers: list[_Layer]) -> tuple[dict[str, Any], dict[str, str]]:
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for layer in layers:
+        declared = bool(values.get("env"))  # the env YAML has been read
         for key, value in layer.values.items():
             if key == "env_args":
                 if not isinstance(value, dict):
                     raise ConfigError(f"env_args ({layer.source}) must be keys with values")
-                if values.get("env_args"):
+                if declared:
                     _check_env_args(value, values["env_args"], layer.source)
                 value = values.get("env_args", {}) | value
             values[key], sources[key] = value, layer.source

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of `values` where `mask` is true; both of one shape. Garbage elsewhere has no effect."""
-    return values.where(mask, 0.0).sum() / mask.sum()
+    """Mean of `values` where `mask` is true; both of one shape. 0 where nothing is."""
+    return values.where(mask, 0.0).sum() / mask.sum().clamp(min=1)
 
 
 def lambda_returns(
@@ -25,14 +25,15 @@ def lambda_returns(
     rewards, terminated, mask (B,T); values (B,T+1) -> (B,T), detached. Nothing follows a true
     end; where the recording stops at a time limit, the last value is bootstrapped in full.
     """
-    values = values.detach()
+    rewards = rewards.where(mask, 0.0)
+    values = values.detach()[:, 1:].where(mask, 0.0)  # V_{t+1}
     goes_on = torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)
     discount = gamma * (~terminated).to(values.dtype)
     blend = lam * goes_on.to(values.dtype)
     returns = torch.empty_like(rewards)
     following = values[:, -1]
     for t in range(rewards.shape[1] - 1, -1, -1):
-        bootstrap = torch.lerp(values[:, t + 1], following, blend[:, t])
+        bootstrap = torch.lerp(values[:, t], following, blend[:, t])
         following = torch.addcmul(rewards[:, t], discount[:, t], bootstrap)
         returns[:, t] = following
     return returns

@@ -27,7 +27,6 @@ METADATA = Metadata(
     licence="CC-BY-4.0",
 )
 ROUNDS = (LENGTHS, (2, 6), (4, 4, 4))
-INTERRUPTED = "its recording was interrupted"
 
 
 def rounds(seed: int = 0) -> list[EpisodeBatch]:
@@ -42,6 +41,13 @@ def write(path: Path, batches: list[EpisodeBatch], compress: bool = False) -> Re
             won = np.arange(batch.batch_size) % 2 == 0
             writer.append(batch, won, policy=i % 2, seed=10 + i)
     return RecordedEpisodes(path)
+
+
+def record_and_die(path: Path) -> None:
+    """A recording that ends in an exception."""
+    with EpisodeWriter(path, METADATA) as writer:
+        writer.append(random_batch(), np.zeros(4, dtype=bool), 0, 1)
+        raise RuntimeError("power")
 
 
 def assert_same(ours: EpisodeBatch, theirs: EpisodeBatch) -> None:
@@ -178,16 +184,15 @@ def test_a_writer_that_dies_leaves_the_old_file_whole(tmp_path: Path) -> None:
     path, partial = tmp_path / "a.h5", tmp_path / "a.h5.incomplete"
     write(path, rounds())
     before = path.read_bytes()
-    writer = EpisodeWriter(path, METADATA)
-    with pytest.raises(RuntimeError, match="power"), writer:
-        writer.append(random_batch(), np.zeros(4, dtype=bool), 0, 1)
-        raise RuntimeError("power")
+    with pytest.raises(RuntimeError, match="power"):
+        record_and_die(path)
     assert path.read_bytes() == before
     assert {p.name for p in tmp_path.iterdir()} == {path.name, partial.name}
     with pytest.raises(DataError) as error:
         RecordedEpisodes(partial)
-    message = f"{partial} is incomplete: {INTERRUPTED} after 4 episodes; record it again"
-    assert str(error.value) == message
+    assert str(error.value) == (
+        f"{partial} is incomplete: its recording was interrupted after 4 episodes; record it again"
+    )
 
 
 def test_recording_again_replaces_file_and_leftovers(tmp_path: Path) -> None:
