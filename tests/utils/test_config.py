@@ -153,12 +153,12 @@ def test_every_yaml_loads(alg: str, env: str) -> None:
 
 def test_later_layers_win(own_config: Path) -> None:
     def batch_size(**updates: Any) -> int:
-        return load_settings("qmix", "two_step", updates).run.batch_size
+        return load_settings("bc", "two_step", updates).run.batch_size
 
     assert batch_size() == yaml.safe_load((own_config / "default.yaml").read_text())["batch_size"]
     add(own_config / "envs" / "two_step.yaml", "batch_size: 101")
     assert batch_size() == 101
-    add(own_config / "algs" / "qmix.yaml", "batch_size: 102")
+    add(own_config / "algs" / "bc.yaml", "batch_size: 102")
     assert batch_size() == 102
     assert batch_size(batch_size=103) == 103
 
