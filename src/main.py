@@ -79,10 +79,15 @@ def _updates(argv: list[str]) -> dict[str, Any]:
         if stray:
             raise ConfigError(f"{stray[0]}: write `with` before the first key=value")
         return {}
+    return parse_updates(argv[argv.index("with") + 1 :])
+
+
+def parse_updates(words: list[str]) -> dict[str, Any]:
+    """key=value words as nested values, read as Sacred reads them."""
     with _quiet_import():
         from sacred.arg_parser import get_config_updates
 
-    updates, named = get_config_updates(argv[argv.index("with") + 1 :])
+    updates, named = get_config_updates(words)
     if named:
         raise ConfigError(f"{named[0]}: key=value is needed behind `with`")
     return updates

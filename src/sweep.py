@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from main import take_flags
+from main import parse_updates, take_flags
 from utils.config import ROOT, available, load_settings
 from utils.errors import ConfigError, UserError
 from utils.logging import progress_bar
@@ -44,15 +44,9 @@ def _combinations(flags: dict[str, str], rest: list[str]) -> list[tuple[list[str
     found = []
     for alg, *words in itertools.product(flags["--config"].split(","), *choices):
         names = [f"--config={alg}", f"--env-config={flags['--env-config']}"]
-        settings = load_settings(alg, flags["--env-config"], _updates(words))
+        settings = load_settings(alg, flags["--env-config"], parse_updates(words))
         found.append(([*names, "with", *words], settings.values))
     return found
-
-
-def _updates(words: list[str]) -> dict[str, Any]:
-    from sacred.arg_parser import get_config_updates
-
-    return get_config_updates(words)[0]
 
 
 def _pending(combinations: list[tuple[list[str], dict[str, Any]]]) -> list[list[str]]:
