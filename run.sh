@@ -37,8 +37,7 @@ run() {
 main_job() {
     local seed=${SEED:-1} out
     out="results/first_run/seed$seed"
-    local common=(--env-config=smax with "seed=$seed" dataset_quality=poor "local_results_path=$out"
-        t_max=1500 test_interval=100 log_interval=500 save_model_interval=500)
+    local common=(--env-config=smax with "seed=$seed" dataset_quality=poor "local_results_path=$out")
     mkdir -p "$out"
     echo "Learning from recorded battles (SMAX 3s_vs_3z, level poor), seed $seed."
     echo "BC-MA learns in the background ($out/bc.log), ICQ-MA in front:"

@@ -49,7 +49,8 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         self.device = resolve_device(self.config.device)
         self.models_dir = self.config.results / "models" / token
-        self.runner = r_REGISTRY[self.config.runner](self.config, self.device)
+        source = "parallel" if self.config.evaluate else self.config.runner  # no data is needed
+        self.runner = r_REGISTRY[source](self.config, self.device)
         info = self.runner.get_env_info()
         self.mac = mac_REGISTRY[self.config.mac](info, self.config)
         self.mac.agent.to(self.device)

@@ -93,7 +93,7 @@ def test_a_checkpoint_is_evaluated_without_data(tmp_path: Path, two_step_file: P
     assert run_main("icq", tmp_path / "train", f"dataset={two_step_file}") == 0
     run = only(tmp_path / "train", "models/*")
     evaluate = ["evaluate=True", f"checkpoint_path={run}", "test_nepisode=8"]
-    assert run_main("icq", tmp_path / "eval", f"dataset={two_step_file}", *evaluate) == 0
+    assert run_main("icq", tmp_path / "eval", "dataset=/nowhere", *evaluate) == 0
     lines = only(tmp_path / "eval", "metrics/*.csv").read_text().splitlines()
     trained = only(tmp_path / "train", "metrics/*.csv").read_text().splitlines()
     assert lines[1] == [line for line in trained if "test_return_mean" in line][-1]

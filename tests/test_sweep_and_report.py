@@ -1,0 +1,96 @@
+"""Grids of runs and the table made from them, on real tiny runs of the two-step game."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import report
+import sweep
+
+TINY = ["t_max=20", "batch_size=8", "test_interval=5", "test_nepisode=8", "batch_size_run=4"]
+
+
+def sweep_words(results: Path, data: Path) -> list[str]:
+    """Two algorithms, two seeds."""
+    words = ["--config=bc,icq", "--env-config=two_step", "--jobs=2", "with", *TINY, "seed=1,2"]
+    return [*words, f"dataset={data}", f"local_results_path={results}"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory, two_step_file: Path) -> Path:
+    """A results folder that a sweep filled."""
+    folder = tmp_path_factory.mktemp("sweep")
+    assert sweep.main(sweep_words(folder, two_step_file)) == 0
+    return folder
+
+
+def test_a_sweep_runs_every_combination_once(
+    results: Path, two_step_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(list(results.glob("sacred/*/run.json"))) == 4
+    assert sweep.main(sweep_words(results, two_step_file)) == 0
+    assert capsys.readouterr().out == ""
+    assert len(list(results.glob("sacred/*/run.json"))) == 4
+
+
+def test_a_sweep_refuses_a_bad_value_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--config=bc", "--env-config=two_step", "with", "lr=0.1,fast"]
+    assert sweep.main([*words, f"local_results_path={tmp_path / 'r'}"]) == 2
+    message = "ConfigError: lr=fast (the command line): input should be a valid number\n"
+    assert capsys.readouterr().err == message
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_failing_run_is_named_and_the_others_go_on(
+    tmp_path: Path, two_step_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--config=bc", "--env-config=two_step", "with", *TINY]
+    words += [f"dataset={two_step_file},/nowhere.h5", f"local_results_path={tmp_path}"]
+    assert sweep.main(words) == 1
+    out = capsys.readouterr().out
+    assert "FAILED (3)" in out
+    assert "/nowhere.h5 is missing" in out
+    assert len(list(tmp_path.glob("sacred/*/run.json"))) == 1
+
+
+def test_the_table_is_the_mean_of_the_last_five_evaluations(
+    results: Path, two_step_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, picture = tmp_path / "table.csv", tmp_path / "curves.png"
+    words = [str(results), "--csv", str(out), "--picture", str(picture)]
+    assert report.main(words) == 0
+    from_runs = capsys.readouterr().out
+    with out.open() as file:
+        rows = {(row["algorithm"], row["seed"]): row for row in csv.DictReader(file)}
+    assert set(rows) == {("data", "0"), ("bc", "1"), ("bc", "2"), ("icq", "1"), ("icq", "2")}
+    for run in report.read_runs(results):
+        values = [value for _, value in run.stats["test_return_mean"]]
+        row = rows[run.config["name"], str(run.config["seed"])]
+        assert float(row["return_mean"]) == pytest.approx(np.mean(values[-5:]), abs=1e-4)
+        assert int(row["episodes"]) == 5 * 8
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert report.main([str(out)]) == 0
+    assert capsys.readouterr().out == from_runs
+
+
+def test_the_interval_holds_seeds_and_episodes() -> None:
+    def row(seed: int, mean: float, error: float) -> report.Row:
+        return report.Row("e", "m", "q", "icq", seed, 1, 5, mean, error, 0.0)
+
+    mean, low, high = report.interval([row(1, 10.0, 0.5)])
+    assert (mean, low, high) == pytest.approx((10.0, 10 - 1.96 * 0.5, 10 + 1.96 * 0.5), abs=0.03)
+    mean, low, high = report.interval([row(1, 8.0, 0.0), row(2, 10.0, 0.0), row(3, 12.0, 0.0)])
+    assert mean == 10.0
+    assert (low, high) == pytest.approx((8.0, 12.0), abs=0.7)
+
+
+def test_an_empty_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report.main([str(tmp_path)]) == 3
+    expected = f"DataError: {tmp_path} has no completed run with an evaluation\n"
+    assert capsys.readouterr().err == expected
