@@ -7,27 +7,35 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 find_python() {
+    local python
     for python in "${PYTHON:-}" python3.11 python3.12 python3; do
-        if [ -n "$python" ] && "$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
+        if [ -n "$python" ] && "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
             echo "$python"
             return
         fi
     done
-    echo "run.sh needs Python 3.11 or later with venv; install it or set PYTHON=/path/to/python3.11" >&2
+    echo "run.sh needs Python 3.11 or later with venv and pip; install it (Debian: python3.11-venv) or set PYTHON=/path/to/python3.11" >&2
     return 1
 }
 
 # setup EXTRAS: make .venv and install what pyproject.toml and constraints.txt say, unless done.
+# It must not stand left of && or ||, where bash would go on after an error.
 setup() {
-    local wanted stamp=.venv/.installed
-    wanted="$(cat pyproject.toml constraints.txt | cksum) $1"
-    if [ -f "$stamp" ] && grep -qxF "$wanted" "$stamp"; then
-        return
+    local wanted python stamp=.venv/.installed
+    exec 9> .setup.lock
+    if command -v flock > /dev/null; then flock 9; fi
+    wanted="$(cat pyproject.toml constraints.txt | cksum) "
+    if ! grep -qsF -e "$wanted$1" -e "${wanted}smax,dev" "$stamp"; then
+        echo "Setting up .venv (once; a few minutes)..."
+        if ! .venv/bin/python -m pip --version > /dev/null 2>&1; then
+            python=$(find_python)
+            rm -rf .venv
+            "$python" -m venv .venv
+        fi
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$1]"
+        echo "$wanted$1" >> "$stamp"
     fi
-    echo "Setting up .venv (once; a few minutes)..."
-    [ -x .venv/bin/python ] || "$(find_python)" -m venv .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$1]"
-    echo "$wanted" >> "$stamp"
+    exec 9>&-
 }
 
 run() {
@@ -35,21 +43,27 @@ run() {
 }
 
 main_job() {
-    local seed=${SEED:-1} out
+    local seed=${SEED:-1} out background
     out="results/first_run/seed$seed"
     local common=(--env-config=smax with "seed=$seed" dataset_quality=poor "local_results_path=$out")
     mkdir -p "$out"
     echo "Learning from recorded battles (SMAX 3s_vs_3z, level poor), seed $seed."
     echo "BC-MA learns in the background ($out/bc.log), ICQ-MA in front:"
+    set -m # a process group of its own, so that all of it ends with this script
     {
         run --config=script --env-config=smax with "seed=$seed" "local_results_path=$out" \
             test_nepisode=512 && run --config=bc "${common[@]}"
     } > "$out/bc.log" 2>&1 &
-    local background=$!
-    trap 'kill $background 2> /dev/null || true' EXIT
+    background=$!
+    set +m
+    # shellcheck disable=SC2064 # expanded now, since the trap runs outside this function
+    trap "kill -- -$background 2> /dev/null || true" EXIT
     run --config=icq "${common[@]}"
     echo "Waiting for BC-MA..."
-    wait "$background" || { tail -n 5 "$out/bc.log" >&2; return 1; }
+    if ! wait "$background"; then
+        tail -n 5 "$out/bc.log" >&2
+        return 1
+    fi
     trap - EXIT
     echo
     .venv/bin/python src/report.py "$out" --csv "$out/table.csv" --picture "$out/curves.png"
@@ -64,8 +78,22 @@ END
 }
 
 case "${1:-main}" in
-    main) setup smax && main_job ;;
-    test) setup smax,dev && .venv/bin/python -m pytest -n 2 --dist loadfile "${@:2}" ;;
-    check) setup smax,dev && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/pyright ;;
-    *) sed -n '2,5s/^# //p' run.sh && exit 2 ;;
+    main)
+        setup smax
+        main_job
+        ;;
+    test)
+        setup smax,dev
+        .venv/bin/python -m pytest -n 2 --dist loadfile "${@:2}"
+        ;;
+    check)
+        setup smax,dev
+        .venv/bin/ruff check .
+        .venv/bin/ruff format --check .
+        .venv/bin/pyright
+        ;;
+    *)
+        sed -n '2,5s/^# //p' run.sh
+        exit 2
+        ;;
 esac

@@ -6,21 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from utils.errors import DataError, UserError
+from utils.errors import ConfigError, exit_code_of
 
 
 def main(argv: list[str]) -> int:
     """Run the command -> its exit code."""
     args = _parser().parse_args(argv)
-    try:
-        args.run(args)
-    except UserError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("Interrupted.\n")
-        return 130
-    return 0
+    return exit_code_of(lambda: args.run(args))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,27 +42,29 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _record(args: argparse.Namespace) -> None:
+def _record(args: argparse.Namespace) -> int:
     from data.recipes import record_levels, record_random
-    from utils.errors import ConfigError
+    from data.record import MIN_POLICIES
 
     for name, value, good in (
         ("episodes", args.episodes, args.episodes >= 1),
-        ("policies", args.policies, args.policies >= 1),
+        ("policies", args.policies, args.policies >= MIN_POLICIES),
+        ("every", args.every, args.every >= 1),
+        ("seed", args.seed, args.seed >= 0),
         ("epsilon", args.epsilon, 0 <= args.epsilon <= 1),
     ):
         if not good:
             raise ConfigError(f"--{name}={value} is out of range")
     if args.out and args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"--out={args.out} is not a folder")
-
     if args.runs:
         record_levels(args)
     else:
         record_random(args)
+    return 0
 
 
-def _inspect(args: argparse.Namespace) -> None:
+def _inspect(args: argparse.Namespace) -> int:
     from data.card import card, draw
     from data.check import check_episodes
     from data.read import RecordedEpisodes
@@ -78,14 +72,14 @@ def _inspect(args: argparse.Namespace) -> None:
     data = RecordedEpisodes(args.file)
     check_episodes(data)
     picture = args.picture or args.file.with_suffix(".png")
-    try:
-        draw(data, picture)
-    except OSError as error:
-        raise DataError(f"{picture} could not be written: {error.strerror}") from error
+    if picture.suffix != ".png":
+        raise ConfigError(f"--picture={picture} must end in .png")
+    draw(data, picture)
     sys.stdout.write(f"{card(data)}\npicture    {picture}\n")
+    return 0
 
 
-def _check(args: argparse.Namespace) -> None:
+def _check(args: argparse.Namespace) -> int:
     from data.check import check_checksum, check_episodes
     from data.manifest import check_manifest
     from data.read import RecordedEpisodes
@@ -97,13 +91,15 @@ def _check(args: argparse.Namespace) -> None:
         known = check_manifest(path)
         listed = "as in the manifest" if known else "not in the manifest"
         sys.stdout.write(f"{path}: {len(data)} episodes, sound, {listed}\n")
+    return 0
 
 
-def _manifest(_: argparse.Namespace) -> None:
+def _manifest(_: argparse.Namespace) -> int:
     from data.manifest import MANIFEST, write_manifest
 
     write_manifest()
     sys.stdout.write(f"wrote {MANIFEST}\n")
+    return 0
 
 
 if __name__ == "__main__":

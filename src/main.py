@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from utils.config import Settings, available, load_settings
-from utils.errors import ConfigError, UserError
+from utils.errors import ConfigError, exit_code_of
 
 USAGE = """\
 python src/main.py --config=ALG --env-config=ENV [SACRED'S FLAGS] [with key=value ...]
@@ -45,17 +45,13 @@ def main(argv: list[str]) -> int:
         algs, envs = " ".join(available("algs")), " ".join(available("envs"))
         sys.stdout.write(USAGE.format(algs=algs, envs=envs))
         return 0
-    try:
-        names, rest = take_flags(argv, ("--config", "--env-config"))
-        updates = _updates(rest)
-        settings = load_settings(names["--config"], names["--env-config"], updates)
-        return _run_through_sacred(settings, rest)
-    except UserError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("Interrupted. Resume from the last checkpoint with checkpoint_path=...\n")
-        return 130
+    return exit_code_of(lambda: _main(argv))
+
+
+def _main(argv: list[str]) -> int:
+    names, rest = take_flags(argv, ("--config", "--env-config"))
+    settings = load_settings(names["--config"], names["--env-config"], _updates(rest))
+    return _run_through_sacred(settings, rest)
 
 
 def take_flags(argv: list[str], flags: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
@@ -99,6 +95,9 @@ def _run_through_sacred(settings: Settings, argv: list[str]) -> int:
         from sacred.observers import FileStorageObserver
 
     token, argv = _token(settings.values["name"], argv)
+    record = settings.run.results / "sacred" / token
+    if record.exists():
+        raise ConfigError(f"--id={token}: {record} is there already; choose another id")
     experiment = Experiment("icq")
     experiment.logger = None
     experiment.add_config(settings.values)
@@ -111,8 +110,17 @@ def _run_through_sacred(settings: Settings, argv: list[str]) -> int:
         assert trainer is not None
         return trainer.run(_run)
 
-    flags = [f"--id={token}", "--capture=sys", "--debug"]  # debug: mistakes come back to main
-    experiment.run_commandline(["main.py", *argv, *flags])
+    flags = [f"--id={token}"]
+    if not {"-d", "--debug"} & set(argv):
+        flags.append("--debug")  # mistakes come back to main
+    if not any(word.startswith(("-C", "--capture")) for word in argv):
+        flags.append("--capture=sys")
+    try:
+        experiment.run_commandline(["main.py", *argv, *flags])
+    except KeyboardInterrupt:
+        if trainer is not None and trainer.models_dir.is_dir():
+            sys.stderr.write(f"Resume with checkpoint_path={trainer.models_dir}\n")
+        raise
     return 0
 
 

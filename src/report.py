@@ -1,7 +1,8 @@
 """python src/report.py FOLDER_OR_CSV [--csv OUT] [--picture PNG]: one table from many runs.
 
 The reported figure of a run is the mean of its last five evaluations, a rule fixed before any
-run. Its 95% interval is a bootstrap over seeds and over the episodes of those evaluations.
+run. Its 95% interval is a bootstrap over seeds and over the episodes of those evaluations; of a
+single run it holds what the episodes leave open and how far the evaluations swing.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from utils.config import RunConfig
-from utils.errors import DataError, UserError
+from utils.errors import DataError, exit_code_of
 
 LAST, DRAWS = 5, 10_000
+NOT_IDENTITY = {"checkpoint_path", "load_step", "local_results_path", "label"}
 NAMES = {"data": "data", "script": "script", "bc": "BC-MA", "icq": "ICQ-MA"}
 
 
@@ -64,13 +66,13 @@ class Run:
         return Row(
             env=config["env"],
             map_name=config["env_args"].get("map_name", ""),
-            quality="" if config["runner"] != "offline" else config["dataset_quality"],
+            quality=_quality(config),
             algorithm=config["name"],
             seed=config["seed"],
             t_max=config["t_max"] if config["learner"] else 0,
             episodes=int(counts.sum()),
             return_mean=float(means.mean()),
-            return_se=float(np.sqrt((errors**2).sum()) / len(errors)),
+            return_se=_standard_error(means, errors),
             battle_won_mean=float(won.mean()),
         )
 
@@ -84,8 +86,10 @@ def read_runs(folder: Path) -> list[Run]:
         if not completed or not metrics.is_file():
             continue
         run = Run(json.loads(record.with_name("config.json").read_text()), _read_stats(metrics))
+        if run.config["evaluate"] and run.config["learner"]:
+            continue  # a look at one checkpoint, not a run
         if "test_return_mean" in run.stats:
-            latest[json.dumps([run.row().task, run.config["name"], run.config["seed"]])] = run
+            latest[_identity(run.config)] = run
     if not latest:
         raise DataError(f"{folder} has no completed run with an evaluation")
     return list(latest.values())
@@ -118,7 +122,8 @@ def table(rows: list[Row]) -> str:
     groups: dict[tuple[str, str, str], dict[str, list[Row]]] = defaultdict(dict)
     for row in rows:
         groups[row.task].setdefault(row.algorithm, []).append(row)
-    for task in [task for task in groups if task[2]]:
+    recorded = [task for task in groups if task[2]]
+    for task in recorded or groups:
         methods = groups.get((task[0], task[1], ""), {}) | groups[task]
         for name in [*NAMES, *sorted(methods.keys() - NAMES.keys())]:
             if name not in methods:
@@ -138,7 +143,8 @@ def draw(runs: list[Run], rows: list[Row], path: Path) -> None:
     """Learning curves, one panel for each data set: mean over seeds, and their range."""
     from matplotlib.figure import Figure
 
-    tasks = list(dict.fromkeys(run.row().task for run in runs if run.row().quality))
+    every = list(dict.fromkeys(run.row().task for run in runs))
+    tasks = [task for task in every if task[2]] or every
     columns = min(len(tasks), 3)
     figure = Figure(figsize=(4.6 * columns, 3.4 * -(-len(tasks) // columns)), layout="constrained")
     panels = np.atleast_1d(figure.subplots(-(-len(tasks) // columns), columns)).ravel()
@@ -150,8 +156,9 @@ def draw(runs: list[Run], rows: list[Row], path: Path) -> None:
         for color, name in zip(
             ("tab:blue", "tab:orange", "tab:green"), sorted(curves), strict=False
         ):
-            times = [t for t, _ in curves[name][0]]
-            values = np.array([[v for _, v in curve] for curve in curves[name]])
+            common = min(len(curve) for curve in curves[name])
+            times = [t for t, _ in curves[name][0][:common]]
+            values = np.array([[v for _, v in curve[:common]] for curve in curves[name]])
             panel.plot(times, values.mean(0), color=color, label=NAMES.get(name, name))
             panel.fill_between(times, values.min(0), values.max(0), color=color, alpha=0.2)
         for row in rows:
@@ -159,7 +166,7 @@ def draw(runs: list[Run], rows: list[Row], path: Path) -> None:
                 panel.axhline(row.return_mean, color="black", linestyle="--", label="data")
             if row.task == (*task[:2], "") and row.algorithm == "script":
                 panel.axhline(row.return_mean, color="gray", linestyle=":", label="script")
-        panel.set(title=" ".join(filter(None, task)), xlabel="training steps", ylabel="test return")
+        panel.set(title=" ".join(filter(None, task)), xlabel="t_env", ylabel="test return")
         panel.legend(fontsize="small")
     figure.savefig(path, dpi=110)
 
@@ -190,19 +197,19 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--csv", type=Path, help="write the rows behind the table")
     parser.add_argument("--picture", type=Path, help="write learning curves (needs a folder)")
     args = parser.parse_args(argv)
-    try:
-        if args.source.suffix == ".csv":
-            rows = read_csv(args.source)
-        else:
-            runs = read_runs(args.source)
-            rows = collect(runs)
-            if args.picture:
-                draw(runs, rows, args.picture)
-        if args.csv:
-            write_csv(rows, args.csv)
-    except UserError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return error.exit_code
+    return exit_code_of(lambda: _report(args))
+
+
+def _report(args: argparse.Namespace) -> int:
+    if args.source.suffix == ".csv":
+        rows = read_csv(args.source)
+    else:
+        runs = read_runs(args.source)
+        rows = collect(runs)
+        if args.picture:
+            draw(runs, rows, args.picture)
+    if args.csv:
+        write_csv(rows, args.csv)
     sys.stdout.write(table(rows) + "\n")
     return 0
 
@@ -215,6 +222,26 @@ def _read_stats(path: Path) -> dict[str, list[tuple[int, float]]]:
     return stats
 
 
+def _standard_error(means: np.ndarray, errors: np.ndarray) -> float:
+    """Of the mean of a run's last evaluations: from their spread, at least the episodes' noise."""
+    n = len(means)
+    from_episodes = float((errors**2).sum()) / n**2
+    from_spread = float(means.var(ddof=1)) / n if n > 1 else 0.0
+    return max(from_episodes, from_spread) ** 0.5
+
+
+def _quality(config: dict[str, Any]) -> str:
+    """What the data is called: its level, or its file's name; nothing for a live run."""
+    if config["runner"] != "offline":
+        return ""
+    return Path(config["dataset"]).stem if config["dataset"] else config["dataset_quality"]
+
+
+def _identity(config: dict[str, Any]) -> str:
+    """Equal for runs of which only the latest counts."""
+    return json.dumps({k: v for k, v in config.items() if k not in NOT_IDENTITY}, sort_keys=True)
+
+
 def _data_row(config: dict[str, Any]) -> Row:
     from data.read import RecordedEpisodes
 
@@ -224,7 +251,7 @@ def _data_row(config: dict[str, Any]) -> Row:
     return Row(
         env=config["env"],
         map_name=config["env_args"].get("map_name", ""),
-        quality=config["dataset_quality"],
+        quality=_quality(config),
         algorithm="data",
         seed=0,
         t_max=0,

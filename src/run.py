@@ -34,6 +34,15 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+FREE_TO_CHANGE = {
+    "t_max", "checkpoint_path", "load_step", "evaluate", "local_results_path", "save_model",
+    "save_model_interval", "save_buffer", "log_interval", "use_tensorboard", "dataset", "device",
+    "threads",
+}  # fmt: skip
+"""Keys that a resumed run may change: they do not change what is learnt or measured (recorded data
+is compared by its checksum, wherever the file lies)."""
+
+
 class Trainer:
     """Holds the parts of a run and moves them through time, `t_env`.
 
@@ -62,6 +71,7 @@ class Trainer:
         self.buffer: ReplayBuffer | None = None
         if self.config.runner != "offline":
             self.buffer = ReplayBuffer(self.config.buffer_size, self.config.seed)
+        self.buffer_restored = True
         self.start = self._load() if self.config.checkpoint_path else None
 
     def run(self, sacred_run: SacredRun | None = None) -> dict[str, float]:
@@ -73,6 +83,8 @@ class Trainer:
         with Logger(metrics, earlier, sacred_run, tb_dir) as self.logger:
             if self.start:
                 self.logger.console.info(f"From {self.start}, t_env={self.runner.t_env}")
+            if not self.buffer_restored:
+                self.logger.console.info("It has no buffer (save_buffer): resumed with none.")
             try:
                 return self.evaluate() if config.evaluate else self.train()
             finally:
@@ -81,8 +93,7 @@ class Trainer:
     def train(self) -> dict[str, float]:
         """Go on to `t_max`; evaluates at the start, at every test_interval and at the end."""
         runner, config = self.runner, self.config
-        if self.learner is None:
-            raise ConfigError(f"{config.name} has nothing to learn; use evaluate=True")
+        assert self.learner is not None
         bar = progress_bar(config.t_max, runner.t_env, " steps")
         stats = self.evaluate() if runner.t_env == 0 else {}
         while runner.t_env < config.t_max:
@@ -97,7 +108,7 @@ class Trainer:
                 self.logger.log_stats({k: v.item() for k, v in metrics.items()}, t_env)
             if last or self._due(config.test_interval, before):
                 stats = self.evaluate()
-                bar.set_postfix({"return": f"{stats['return_mean']:.2f}"})
+                bar.set_postfix({k: f"{stats[k]:.2f}" for k in ("return_mean",) if k in stats})
             if self._due(config.log_interval, before):
                 self.logger.print_recent_stats(t_env)
             if config.save_model and (last or self._due(config.save_model_interval, before)):
@@ -108,7 +119,7 @@ class Trainer:
     def evaluate(self) -> dict[str, float]:
         """Play greedily and log it -> PyMARL's statistics, without their `test_`."""
         if self.config.test_nepisode == 0:
-            return {"return_mean": 0.0}
+            return {}
         stats = self.runner.evaluate(self.config.test_nepisode).statistics()
         self.logger.log_stats(stats, self.runner.t_env, prefix="test_")
         return stats
@@ -117,17 +128,25 @@ class Trainer:
         """Take up a checkpoint: all of it to resume, the agent alone to evaluate."""
         folder = find_checkpoint(ROOT / self.config.checkpoint_path, self.config.load_step)
         learner_state, trainer_state = read_checkpoint(folder)
+        self._check_same(trainer_state["config"], folder)
         load_agent(self.mac.agent, learner_state, folder)
         if self.learner is None:
             self.runner.t_env = trainer_state["runner"]["t_env"]
             return folder
-        self._check_same(trainer_state["config"], folder)
+        for name in self.learner.state_dict():
+            if name not in learner_state:
+                raise CheckpointError(f"{folder} lacks {name}.th")
         self.learner.load_state_dict(learner_state)
         self.runner.load_state_dict(trainer_state["runner"])
+        if self.buffer is not None:
+            self.buffer_restored = self._load_buffer(folder)
+        return folder
+
+    def _load_buffer(self, folder: Path) -> bool:
         episodes = read_buffer(folder)
         if self.buffer is not None and episodes is not None:
             self.buffer.load_state_dict(episodes)
-        return folder
+        return episodes is not None
 
     def _batches(self) -> Iterator[EpisodeBatch]:
         """What the next training steps learn from: recorded episodes, or samples of live ones."""
@@ -157,13 +176,13 @@ class Trainer:
         )
 
     def _check_same(self, theirs: dict[str, Any], folder: Path) -> None:
-        """A resumed run must be the same experiment: same algorithm, environment and data."""
-        assert self.settings.learner is not None
-        fixed = {"seed", "env", "env_args", "runner", "learner", "batch_size", "batch_size_run"}
-        fixed |= set(type(self.settings.learner).model_fields)
-        for key in sorted(fixed):
-            if theirs.get(key) != self.settings.values[key]:
+        """The same experiment must go on, or for an evaluation at least the same game."""
+        ours = self.settings.values
+        game = ["env", "env_args"]
+        rest = [] if self.config.evaluate else sorted(ours.keys() - FREE_TO_CHANGE - {*game})
+        for key in [*game, *(["name"] if rest else []), *rest]:
+            if theirs.get(key) != ours[key]:
                 raise CheckpointError(
                     f"{folder} was made with {key}={theirs.get(key)}, this run has "
-                    f"{key}={self.settings.values[key]}; resume with the same values"
+                    f"{key}={ours[key]}; use the same value"
                 )

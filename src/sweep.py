@@ -6,6 +6,7 @@ already completed in the results folder is left out, so an interrupted sweep is 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -17,22 +18,24 @@ from typing import Any
 
 from main import parse_updates, take_flags
 from utils.config import ROOT, available, load_settings
-from utils.errors import ConfigError, UserError
+from utils.errors import ConfigError, exit_code_of
 from utils.logging import progress_bar
 
 
 def main(argv: list[str]) -> int:
     """Run the command -> 0 when every run completed."""
-    try:
-        flags, rest = take_flags(argv, ("--config", "--env-config", "--jobs"))
-        if {"-h", "--help"} & set(rest) or not flags["--config"]:
-            sys.stdout.write(f"{__doc__}\nALG: {' '.join(available('algs'))}\n")
-            return 0
-        commands = _pending(_combinations(flags, rest))
-    except UserError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return error.exit_code
-    return _run_all(commands, int(flags["--jobs"] or os.cpu_count() or 1))
+    return exit_code_of(lambda: _main(argv))
+
+
+def _main(argv: list[str]) -> int:
+    flags, rest = take_flags(argv, ("--config", "--env-config", "--jobs"))
+    if {"-h", "--help"} & set(rest) or not flags["--config"]:
+        sys.stdout.write(f"{__doc__}\nALG: {' '.join(available('algs'))}\n")
+        return 0
+    jobs = flags["--jobs"] or str(os.cpu_count() or 1)
+    if not jobs.isdigit() or int(jobs) < 1:
+        raise ConfigError(f"--jobs={jobs} must be 1 or more")
+    return _run_all(_pending(_combinations(flags, rest)), int(jobs))
 
 
 def _combinations(flags: dict[str, str], rest: list[str]) -> list[tuple[list[str], dict[str, Any]]]:
@@ -62,9 +65,13 @@ def _pending(combinations: list[tuple[list[str], dict[str, Any]]]) -> list[list[
 
 
 def _completed_configs(folder: Path) -> list[dict[str, Any]]:
-    records = [p for p in folder.glob("sacred/*/run.json") if p.is_file()]
-    done = [p for p in records if json.loads(p.read_text())["status"] == "COMPLETED"]
-    return [json.loads(p.with_name("config.json").read_text()) for p in done]
+    """Of runs that ended; a record that another run is just writing does not count."""
+    configs = []
+    for record in folder.glob("sacred/*/run.json"):
+        with contextlib.suppress(json.JSONDecodeError, FileNotFoundError):
+            if json.loads(record.read_text())["status"] == "COMPLETED":
+                configs.append(json.loads(record.with_name("config.json").read_text()))
+    return configs
 
 
 def _run_all(commands: list[list[str]], jobs: int) -> int:
@@ -72,12 +79,16 @@ def _run_all(commands: list[list[str]], jobs: int) -> int:
     failures = 0
     with ThreadPoolExecutor(jobs) as pool:
         futures = {pool.submit(_run_one, command): command for command in commands}
-        for future in as_completed(futures):
-            code, last_line = future.result()
-            failures += code != 0
-            state = "done" if code == 0 else f"FAILED ({code})"
-            bar.write(f"{state}: {' '.join(futures[future])}: {last_line}", file=sys.stdout)
-            bar.update()
+        try:
+            for future in as_completed(futures):
+                code, last_line = future.result()
+                failures += code != 0
+                state = "done" if code == 0 else f"FAILED ({code})"
+                bar.write(f"{state}: {' '.join(futures[future])}: {last_line}", file=sys.stdout)
+                bar.update()
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
     bar.close()
     return min(failures, 1)
 

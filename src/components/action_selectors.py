@@ -12,12 +12,13 @@ def epsilon_greedy(
     """The best available action, or with probability `epsilon` any available one.
 
     outputs (...,A), avail_actions (...,A) bool -> (...) int64. Chance comes from `generator`
-    alone, which may be None when epsilon is 0.
+    alone, a CPU one wherever the outputs are, so that a checkpoint resumes on either; it may be
+    None when epsilon is 0.
     """
     greedy = outputs.masked_fill(~avail_actions, -torch.inf).argmax(-1)
     if epsilon == 0:
         return greedy
-    noise = torch.rand(avail_actions.shape, generator=generator, device=outputs.device)
+    noise = torch.rand(avail_actions.shape, generator=generator).to(outputs.device)
     random = noise.masked_fill(~avail_actions, -1.0).argmax(-1)
-    explore = torch.rand(greedy.shape, generator=generator, device=outputs.device) < epsilon
+    explore = torch.rand(greedy.shape, generator=generator).to(outputs.device) < epsilon
     return torch.where(explore, random, greedy)

@@ -15,8 +15,8 @@ class EpisodeBatch:
     """B episodes, padded to the longest one's T transitions.
 
     Episode i has `mask[i].sum()` transitions and one row more: its last observation, with the
-    action that the behaviour policy took there. Rows behind that repeat the last row, so that
-    padding is always a valid input; no learner may let it change a result.
+    action that the behaviour policy took there. Rows behind that repeat the last observation, so
+    that padding is always a valid input; no learner may let it change a result.
     """
 
     obs: Tensor  # (B, T+1, N, O) float

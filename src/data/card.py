@@ -50,7 +50,7 @@ def action_use(data: RecordedEpisodes) -> list[tuple[str, float]]:
 
 
 def draw(data: RecordedEpisodes, path: Path) -> None:
-    """Histograms of return and length by policy, and the use of actions, as a PNG."""
+    """Histograms of return and length, and the use of actions, as a PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 3.2), layout="constrained")

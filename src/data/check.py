@@ -78,6 +78,9 @@ def _check_ends(data: RecordedEpisodes) -> None:
         raise DataError(
             f"{data.path}: episode {int(np.argmin(ends))} must end either terminated or truncated"
         )
+    spare = data.steps["rewards"][data.offsets[1:] - 1] == 0
+    if not spare.all():
+        raise DataError(f"{data.path}: episode {int(np.argmin(spare))}: row T must have reward 0")
     sums = np.add.reduceat(data.steps["rewards"], data.offsets[:-1])
     close = np.isclose(sums, data.episodes["return"], rtol=1e-4, atol=1e-4)
     if not close.all():

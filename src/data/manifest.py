@@ -39,7 +39,7 @@ def write_manifest() -> None:
 def check_manifest(path: Path) -> bool:
     """Whether the manifest lists the file; DataError when it is not the file that it lists."""
     rows = yaml.safe_load(MANIFEST.read_text()) if MANIFEST.is_file() else {}
-    full = path.absolute()
+    full = path.resolve()
     name = str(full.relative_to(FOLDER)) if full.is_relative_to(FOLDER) else ""
     if name not in rows:
         return False

@@ -22,11 +22,14 @@ class RecordedEpisodes:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _open(path) as file:
-            self.metadata = _read_metadata(file, path)
-            self.sha256 = str(file.attrs.get("sha256", ""))
-            self.steps = {name: _array(file, f"steps/{name}", path) for name in STEPS}
-            self.episodes = {n: _dataset(file, f"episodes/{n}", path)[()] for n in EPISODES}
+        try:
+            with _open(path) as file:
+                self.metadata = _read_metadata(file, path)
+                self.sha256 = str(file.attrs.get("sha256", ""))
+                self.steps = {name: _array(file, f"steps/{name}", path) for name in STEPS}
+                self.episodes = {n: _dataset(file, f"episodes/{n}", path)[()] for n in EPISODES}
+        except (OSError, RuntimeError, ValueError, TypeError) as error:
+            raise DataError(f"{path} is damaged ({error}); record or copy it again") from error
         self.info = self.metadata.info
         self._check_shapes()
         rows = self.episodes["length"].astype(np.int64) + 1
@@ -68,9 +71,20 @@ class RecordedEpisodes:
                 f"{self.path}: episode {int(lengths.argmin())} has length {lengths.min()}; "
                 "every episode needs at least one transition"
             )
+        for name, values in self.episodes.items():
+            if values.shape != lengths.shape:
+                raise DataError(
+                    f"{self.path}: episodes/{name} has the shape {values.shape}, "
+                    f"episodes/length {lengths.shape}"
+                )
         n_rows = int(lengths.sum()) + len(lengths)
-        for name, (shape, _) in step_shapes(self.info).items():
+        for name, (shape, dtype) in step_shapes(self.info).items():
             found = self.steps[name].shape
+            if self.steps[name].dtype != dtype:
+                raise DataError(
+                    f"{self.path}: steps/{name} is {self.steps[name].dtype}, "
+                    f"the format needs {np.dtype(dtype)}"
+                )
             if found != (n_rows, *shape):
                 raise DataError(
                     f"{self.path}: steps/{name} has the shape {found}, its episodes and "
@@ -88,6 +102,8 @@ def _open(path: Path) -> h5py.File:
         raise DataError(f"{path} is empty (0 bytes); record or copy it again")
     try:
         return h5py.File(path, "r")
+    except PermissionError as error:
+        raise DataError(f"{path} may not be read by this user") from error
     except OSError as error:
         signature = path.open("rb").read(8) == b"\x89HDF\r\n\x1a\n"
         what = "is truncated or damaged" if signature else "is not an HDF5 file"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -72,9 +73,12 @@ class EpisodeWriter:
                 packed.attrs["sha256"] = self._pack(packed)
                 packed.attrs["complete"] = True
             self._file.close()
+            with packing.open("rb") as file:
+                os.fsync(file.fileno())
             packing.replace(self.path)
             self._work_path.unlink()
         except OSError as error:
+            packing.unlink(missing_ok=True)
             raise DataError(f"{self.path} could not be written: {error}") from error
 
     def __enter__(self) -> Self:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from envs.base import EnvInfo, Observation, Step
+from utils.config import nearest
 from utils.errors import ConfigError, MissingExtraError
 
 REWARD_SCALE = 10.0
@@ -102,7 +103,8 @@ def state_scale(n_units: int) -> np.ndarray:
 def _units(map_name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if map_name not in MAPS:
         raise ConfigError(
-            f"env_args.map_name={map_name} is not a SMAX map; there are {', '.join(MAPS)}"
+            f"env_args.map_name={map_name} is not a SMAX map{nearest(map_name, MAPS)}; "
+            f"there are: {', '.join(MAPS)}"
         )
     return MAPS[map_name]
 

@@ -1,7 +1,7 @@
 """icq_learner: ICQ-MA, Algorithm 2 of "Believe What You See" (NeurIPS 2021).
 
-Critic and policy learn from recorded actions only: the weights exp(Q / alpha) / Z make the
-improvement, Z is the softmax over the mini-batch (eq. 56). docs/algorithms.md has the table of
+Critic and policy regress on recorded actions: the weights exp(Q / alpha) / Z make the improvement,
+Z is the softmax over the mini-batch (eq. 56). docs/algorithms.md has the table of
 equations and the decisions taken here.
 """
 
@@ -32,7 +32,7 @@ def implicit_weights(values: Tensor, mask: Tensor, temperature: float) -> Tensor
     """
     logits = (values.detach() / temperature).masked_fill(~mask, -torch.inf)
     weights = logits.flatten(0, 1).softmax(0).view_as(logits)
-    return (weights * mask.sum((0, 1))).nan_to_num(0.0)  # an agent without any sample: 0 / 0
+    return (weights * mask.sum((0, 1))).where(mask, 0.0)  # an agent without any sample: 0 / 0
 
 
 def policy_loss(log_pi: Tensor, weights: Tensor, mask: Tensor) -> Tensor:

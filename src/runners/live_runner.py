@@ -27,7 +27,7 @@ class ParallelRunner:
         self._device = device
         self._env: VectorEnv | None = None
         self._train_rng, self._test_rng = np.random.default_rng(config.seed).spawn(2)
-        self._generator = torch.Generator(device).manual_seed(config.seed)
+        self._generator = torch.Generator().manual_seed(config.seed)
         self.t_env = 0
 
     @property

@@ -15,6 +15,7 @@ from envs.base import EnvInfo
 from runners.live_runner import ParallelRunner
 from runners.rollout import Controller, Evaluation
 from utils.config import RunConfig
+from utils.errors import CheckpointError
 
 
 class OfflineRunner:
@@ -54,12 +55,18 @@ class OfflineRunner:
         """Everything that a resumed run needs to go on as if it had not stopped."""
         return {
             "t_env": self.t_env,
+            "data": self._data.sha256,
             "buffer": self._buffer.state_dict(),
             "live": self._live.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
+        if state["data"] != self._data.sha256:
+            raise CheckpointError(
+                f"the checkpoint was trained on other data (sha256 {state['data'][:12]}...) than "
+                f"{self._data.path} ({self._data.sha256[:12]}...)"
+            )
         self.t_env = state["t_env"]
         self._buffer.load_state_dict(state["buffer"])
         self._live.load_state_dict(state["live"])

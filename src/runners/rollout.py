@@ -69,7 +69,8 @@ def rollout(
     rows: list[tuple[np.ndarray, ...]] = []
     transitions: list[tuple[np.ndarray, ...]] = []
     while True:
-        obs, avail = (torch.tensor(x, device=device) for x in (observation.obs, observation[2]))
+        obs = torch.tensor(observation.obs, device=device)
+        avail = torch.tensor(observation.avail_actions, device=device)
         last_actions, hidden = mac.select_actions(
             obs, avail, last_actions, hidden, epsilon, generator
         )

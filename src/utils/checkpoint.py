@@ -41,11 +41,20 @@ def save_checkpoint(
         if _has_own_file(name):
             _save(state, partial / f"{name}.th")
     _save(rest, partial / TRAINER_STATE)
-    shutil.copyfile(metrics, partial / METRICS)
+    with metrics.open("rb") as records, (partial / METRICS).open("wb") as copy:
+        shutil.copyfileobj(records, copy)
+        copy.flush()
+        os.fsync(copy.fileno())
     if buffer is not None:
         _save(buffer, partial / BUFFER)
-    shutil.rmtree(final, ignore_errors=True)
-    partial.rename(final)
+    if final.exists():  # a rerun with the same id: the old one stays until the new one is there
+        old = models_dir / f".{t_env}.old"
+        shutil.rmtree(old, ignore_errors=True)
+        final.rename(old)
+        partial.rename(final)
+        shutil.rmtree(old)
+    else:
+        partial.rename(final)
     for old in models_dir.glob(f"*/{BUFFER}"):
         if old.parent != final:
             old.unlink()
@@ -69,9 +78,10 @@ def find_checkpoint(path: Path, load_step: int) -> Path:
 def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """(learner state, trainer state) of one checkpoint."""
     files = {p.stem: _load(p) for p in sorted(folder.glob("*.th")) if p.name != BUFFER}
-    trainer = files.pop(Path(TRAINER_STATE).stem, None)
-    if trainer is None:
-        raise CheckpointError(f"{folder} has no {TRAINER_STATE}: it is not a checkpoint of a run")
+    trainer = files.pop(Path(TRAINER_STATE).stem, {})
+    for part in ("learner", "runner", "config"):
+        if part not in trainer:
+            raise CheckpointError(f"{folder / TRAINER_STATE} is not a run's: it lacks {part}")
     return files | trainer.pop("learner"), trainer
 
 
@@ -101,14 +111,18 @@ def _has_own_file(name: str) -> bool:
 
 
 def _save(state: Any, path: Path) -> None:
-    with path.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with path.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
+        raise CheckpointError(f"{path} could not be written: {error}") from error
 
 
 def _load(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError) as error:
-        raise CheckpointError(f"{path} is damaged: {type(error).__name__}") from error
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path} cannot be read: {reason}") from error

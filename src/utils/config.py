@@ -69,7 +69,7 @@ class RunConfig(BaseModel):
     def dataset_path(self) -> Path:
         """The recorded episodes of an offline run."""
         if self.dataset:
-            return Path(self.dataset).expanduser().absolute()
+            return ROOT / Path(self.dataset).expanduser()
         parts = [self.env, self.env_args.get("map_name", ""), f"{self.dataset_quality}.h5"]
         return ROOT.joinpath("offline_data", *filter(None, parts))
 
@@ -130,7 +130,7 @@ def check_settings(values: dict[str, Any], sources: dict[str, str] | None = None
         if not listed and not (key not in values or (key == "learner" and name == "")):
             raise ConfigError(
                 f"{key}={name} ({sources.get(key, 'the configuration')}): "
-                f"there is no such {key}{_nearest(str(name), registry)}"
+                f"there is no such {key}{nearest(str(name), registry)}"
             )
     learner_model = CONFIGS.get(values["learner"])
     learner_keys = set(learner_model.model_fields) if learner_model else set()
@@ -139,14 +139,32 @@ def check_settings(values: dict[str, Any], sources: dict[str, str] | None = None
         if key not in known:
             raise ConfigError(
                 f"{key} ({sources.get(key, 'the configuration')}) is not a key of "
-                f"{values['name'] or 'this configuration'}{_nearest(key, known)}"
+                f"{values['name'] or 'this configuration'}{nearest(key, known)}"
             )
     run = _validate(RunConfig, {k: v for k, v in values.items() if k not in learner_keys}, sources)
     learner = None
     if learner_model:
         chosen = {k: v for k, v in values.items() if k in learner_keys}
         learner = _validate(learner_model, chosen, sources)
+    _check_together(run)
+    env_REGISTRY[run.env].env_info(run.env_args)
     return Settings(run, learner, values)
+
+
+def _check_together(run: RunConfig) -> None:
+    """What no key can say of itself."""
+    if not run.learner and not run.evaluate:
+        raise ConfigError(f"{run.name} has nothing to learn; use evaluate=True")
+    if run.learner and run.evaluate and not run.checkpoint_path:
+        raise ConfigError("evaluate=True needs checkpoint_path=results/models/<run>")
+    if run.evaluate and run.test_nepisode == 0:
+        raise ConfigError("evaluate=True needs test_nepisode of 1 or more")
+    if run.learner and run.mac == "scripted_mac":
+        raise ConfigError("mac=scripted_mac has nothing to learn; use --config=script")
+    if run.runner != "offline" and run.buffer_size < run.batch_size:
+        raise ConfigError(
+            f"buffer_size={run.buffer_size} is smaller than batch_size={run.batch_size}"
+        )
 
 
 def _named_file(kind: str, name: str, flag: str) -> Path:
@@ -155,7 +173,7 @@ def _named_file(kind: str, name: str, flag: str) -> Path:
         raise ConfigError(f"{flag}=NAME is missing; there are: {', '.join(names)}")
     if name not in names:
         raise ConfigError(
-            f"{flag}={name}: there is no src/config/{kind}/{name}.yaml{_nearest(name, names)}"
+            f"{flag}={name}: there is no src/config/{kind}/{name}.yaml{nearest(name, names)}"
             f"; there are: {', '.join(names)}"
         )
     return CONFIG_DIR / kind / f"{name}.yaml"
@@ -192,7 +210,7 @@ def _merge(layers: list[_Layer]) -> tuple[dict[str, Any], dict[str, str]]:
 def _check_env_args(given: dict[str, Any], declared: dict[str, Any], source: str) -> None:
     for key, value in given.items():
         if key not in declared:
-            raise ConfigError(f"env_args.{key} ({source}) is not known{_nearest(key, declared)}")
+            raise ConfigError(f"env_args.{key} ({source}) is not known{nearest(key, declared)}")
         expected = type(declared[key])
         if type(value) is not expected and not (expected is float and type(value) is int):
             raise ConfigError(
@@ -214,6 +232,6 @@ def _validate(model: type[M], values: dict[str, Any], sources: dict[str, str]) -
         raise ConfigError(f"{key}={first['input']} ({source}): {message}") from None
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean {close[0]}?" if close else ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 
 class UserError(Exception):
     """The message says what is wrong, where, and what to do."""
@@ -35,3 +38,19 @@ class MissingExtraError(UserError):
             f"{what} needs packages that are not installed here; "
             f"install them with: pip install -c constraints.txt -e '.[{extra}]'"
         )
+
+
+def exit_code_of(program: Callable[[], int]) -> int:
+    """Run a command; a user's mistake, a full disk or Ctrl-C is one line on stderr and a code."""
+    try:
+        return program()
+    except UserError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return error.exit_code
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        sys.stderr.write(f"{type(error).__name__}:{where}: {error.strerror or error}\n")
+        return UserError.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        return 130
