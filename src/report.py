@@ -105,6 +105,7 @@ def collect(runs: Iterable[Run]) -> list[Row]:
 def interval(rows: list[Row]) -> tuple[float, float, float]:
     """(mean, low, high): 95% bootstrap over seeds, and over episodes through each run's error."""
     rng = np.random.default_rng(0)
+    rows = sorted(rows, key=lambda row: row.seed)  # so that a CSV gives the same interval
     means = np.array([row.return_mean for row in rows])
     errors = np.array([row.return_se for row in rows])
     drawn = rng.integers(len(rows), size=(DRAWS, len(rows)))

@@ -21,6 +21,12 @@ LENGTHS = (7, 3, 1, 5)
 FLOATS = ("obs", "state", "rewards")
 LEARNT = [a for a in available("algs") if load_settings(a, "two_step", {}).learner]
 """Every algorithm with something to learn."""
+TARGETED = [
+    a
+    for a in LEARNT
+    if "target_update_interval" in type(load_settings(a, "two_step", {}).learner).model_fields
+]
+"""Those with target networks."""
 
 
 def random_batch(

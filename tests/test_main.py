@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import dataset
 import main
+from utils.checkpoint import find_checkpoint
 from utils.config import ROOT, available
 
 TINY = [
@@ -130,6 +132,66 @@ def test_print_config_shows_the_merged_values(
     assert "3s_vs_3z" in shown
 
 
+def test_the_script_is_evaluated(tmp_path: Path) -> None:
+    pytest.importorskip("jaxmarl")
+    words = ["--config=script", "--env-config=smax", "with", "test_nepisode=64"]
+    assert main.main([*words, f"local_results_path={tmp_path}"]) == 0
+    (mean,) = [
+        float(line.split(",")[2])
+        for line in only(tmp_path, "metrics/*.csv").read_text().splitlines()
+        if "return_mean" in line
+    ]
+    assert 10 < mean < 20
+
+
+def test_resuming_with_something_else_is_refused(
+    tmp_path: Path, two_step_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main("icq", tmp_path / "a", f"dataset={two_step_file}") == 0
+    run = only(tmp_path / "a", "models/*")
+    other = tmp_path / "other"
+    argv = ["record", "--env-config=two_step", "--episodes=50", "--seed=9", f"--out={other}"]
+    assert dataset.main(argv) == 0
+    capsys.readouterr()
+    resume = f"checkpoint_path={run}"
+    assert run_main("icq", tmp_path / "b", f"dataset={other / 'random.h5'}", resume) == 4
+    assert "was trained on other data (sha256" in capsys.readouterr().err
+    data = f"dataset={two_step_file}"
+    for alg, update, key in (
+        ("icq", "critic_lr=0.5", "critic_lr=0.001, this run has critic_lr=0.5"),
+        ("icq", "seed=7", "seed=1, this run has seed=7"),
+        ("bc", "seed=1", "name=icq, this run has name=bc"),
+    ):
+        assert run_main(alg, tmp_path / "b", data, resume, update) == 4
+        expected = f"CheckpointError: {run}/60 was made with {key}; use the same value\n"
+        assert capsys.readouterr().err == expected
+
+
+def test_a_damaged_checkpoint_is_one_line(
+    tmp_path: Path, two_step_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = f"dataset={two_step_file}"
+    assert run_main("icq", tmp_path / "a", data) == 0
+    run = only(tmp_path / "a", "models/*")
+    capsys.readouterr()
+    (run / "60" / "critic_opt.th").unlink()
+    assert run_main("icq", tmp_path / "b", data, f"checkpoint_path={run}") == 4
+    assert capsys.readouterr().err == f"CheckpointError: {run}/60 lacks critic_opt.th\n"
+    (run / "60" / "agent.th").write_bytes(b"x" * 100)
+    assert run_main("icq", tmp_path / "b", data, f"checkpoint_path={run}") == 4
+    line = capsys.readouterr().err
+    assert line.startswith(f"CheckpointError: {run}/60/agent.th cannot be read: ")
+    assert line.count("\n") == 1
+
+
+def test_nearest_checkpoint_is_taken(tmp_path: Path, two_step_file: Path) -> None:
+    assert run_main("bc", tmp_path / "a", f"dataset={two_step_file}") == 0
+    run = only(tmp_path / "a", "models/*")
+    assert find_checkpoint(run, 0) == run / "60"
+    assert find_checkpoint(run, 35) == run / "40"
+    assert find_checkpoint(run / "20", 0) == run / "20"
+
+
 MISTAKES = {
     "no checkpoint": (
         ["checkpoint_path=/nowhere"],
@@ -139,6 +201,10 @@ MISTAKES = {
     "missing data": (
         ["dataset=/nowhere.h5"],
         "DataError: /nowhere.h5 is missing; make it with src/dataset.py record, or set dataset=",
+    ),
+    "an unwritable place": (
+        ["local_results_path=/dev/null/x"],
+        "NotADirectoryError: /dev/null/x/sacred: Not a directory",
     ),
     "batch too large": (
         ["batch_size=1000"],
@@ -152,7 +218,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     mistake: str, tmp_path: Path, two_step_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     updates, message = MISTAKES[mistake]
-    assert run_main("icq", tmp_path / "r", f"dataset={two_step_file}", *updates) > 1
+    assert run_main("icq", tmp_path / "r", f"dataset={two_step_file}", *updates) >= 1
     assert capsys.readouterr().err == message.format(data=two_step_file) + "\n"
     assert not (tmp_path / "r").exists()
 

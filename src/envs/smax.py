@@ -145,62 +145,73 @@ def _quiet_stdout() -> Iterator[None]:
 @cache
 def _compiled(map_name: str, walls_cause_death: bool, batch_size: int) -> tuple[Any, Any]:
     """The jitted (reset, step) of one map; made once per process, compiled once per machine."""
-    smax = _import_jaxmarl()
-    import jax
-    import jax.numpy as jnp
-
-    allies, enemies = _units(map_name)
-    n_allies, n_units = len(allies), len(allies) + len(enemies)
-    scenario = smax.smax_env.Scenario(
-        jnp.array(allies + enemies, dtype=jnp.uint8), n_allies, len(enemies), False, False
-    )
-    battle = smax.HeuristicEnemySMAX(scenario=scenario, walls_cause_death=walls_cause_death)
-    scale = jnp.asarray(state_scale(n_units))
-
-    def strong(tree: Any) -> Any:
-        """Weakly typed leaves would make the second call compile again."""
-        return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), tree)
-
-    def observe(raw: dict[str, Any], state: Any) -> tuple[Any, Any, Any]:
-        obs = jnp.stack([raw[agent] for agent in battle.agents])
-        avail = battle.get_avail_actions(state)
-        return (
-            obs,
-            jnp.maximum(raw["world_state"] * scale, 0.0),
-            jnp.stack([avail[agent] for agent in battle.agents]).astype(bool),
-        )
-
-    def reset_one(key: Any) -> Any:
-        key, reset_key = jax.random.split(key)
-        raw, state = battle.reset(reset_key)
-        observation = observe(raw, state)
-        return strong((key, state, jnp.array(False), observation)), observation
-
-    def step_one(carry: Any, actions: Any) -> Any:
-        key, state, over, shown = carry
-        key, step_key = jax.random.split(key)
-        joint = {agent: actions[i] for i, agent in enumerate(battle.agents)}
-        raw, after, rewards, dones, _ = battle.step_env(step_key, state, joint)
-        alive = after.state.unit_alive
-        allies_live, enemies_live = alive[:n_allies].any(), alive[n_allies:].any()
-        ends = dones["__all__"] & ~over
-        truncated = ends & allies_live & enemies_live
-        reward = jnp.where(over, 0.0, rewards[battle.agents[0]] * REWARD_SCALE)
-        kept, shown = jax.tree.map(
-            lambda old, new: jnp.where(over, old, new),
-            (state, shown),
-            (after, observe(raw, after)),
-        )
-        won = allies_live & ~enemies_live
-        out = (shown, reward.astype(jnp.float32), ends & ~truncated, truncated, won)
-        return strong((key, kept, over | ends, shown)), out
+    battle = _Battle(map_name, walls_cause_death)
+    jax = battle.jax
 
     @jax.jit
     def reset(seed: Any) -> Any:
-        return jax.vmap(reset_one)(jax.random.split(jax.random.PRNGKey(seed), batch_size))
+        return jax.vmap(battle.reset)(jax.random.split(jax.random.PRNGKey(seed), batch_size))
 
     @jax.jit
     def step(carry: Any, actions: Any) -> Any:
-        return jax.vmap(step_one)(carry, actions)
+        return jax.vmap(battle.step)(carry, actions)
 
     return reset, step
+
+
+class _Battle:
+    """One battle as pure functions of its carry (random key, state, over, what is shown)."""
+
+    def __init__(self, map_name: str, walls_cause_death: bool) -> None:
+        smax = _import_jaxmarl()
+        import jax
+        import jax.numpy as jnp
+
+        self.jax, self.jnp = jax, jnp
+        allies, enemies = _units(map_name)
+        self._n_allies, n_units = len(allies), len(allies) + len(enemies)
+        types = jnp.array(allies + enemies, dtype=jnp.uint8)
+        scenario = smax.smax_env.Scenario(types, len(allies), len(enemies), False, False)
+        self._env = smax.HeuristicEnemySMAX(scenario=scenario, walls_cause_death=walls_cause_death)
+        self._scale = jnp.asarray(state_scale(n_units))
+
+    def reset(self, key: Any) -> Any:
+        """Key -> (carry, observation)."""
+        key, reset_key = self.jax.random.split(key)
+        raw, state = self._env.reset(reset_key)
+        observation = self._observe(raw, state)
+        return self._strong((key, state, self.jnp.array(False), observation)), observation
+
+    def step(self, carry: Any, actions: Any) -> Any:
+        """(carry, actions (N,)) -> (carry, (observation, reward, terminated, truncated, won))."""
+        jnp = self.jnp
+        key, state, over, shown = carry
+        key, step_key = self.jax.random.split(key)
+        joint = {agent: actions[i] for i, agent in enumerate(self._env.agents)}
+        raw, after, rewards, dones, _ = self._env.step_env(step_key, state, joint)
+        alive = after.state.unit_alive
+        allies_live, enemies_live = alive[: self._n_allies].any(), alive[self._n_allies :].any()
+        ends = dones["__all__"] & ~over
+        truncated = ends & allies_live & enemies_live
+        reward = jnp.where(over, 0.0, rewards[self._env.agents[0]] * REWARD_SCALE)
+        kept, shown = self.jax.tree.map(
+            lambda old, new: jnp.where(over, old, new),
+            (state, shown),
+            (after, self._observe(raw, after)),
+        )
+        won = allies_live & ~enemies_live
+        out = (shown, reward.astype(jnp.float32), ends & ~truncated, truncated, won)
+        return self._strong((key, kept, over | ends, shown)), out
+
+    def _observe(self, raw: dict[str, Any], state: Any) -> tuple[Any, Any, Any]:
+        avail = self._env.get_avail_actions(state)
+        agents = self._env.agents
+        return (
+            self.jnp.stack([raw[agent] for agent in agents]),
+            self.jnp.maximum(raw["world_state"] * self._scale, 0.0),
+            self.jnp.stack([avail[agent] for agent in agents]).astype(bool),
+        )
+
+    def _strong(self, tree: Any) -> Any:
+        """Weakly typed leaves would make the second call compile again."""
+        return self.jax.tree.map(lambda x: self.jax.lax.convert_element_type(x, x.dtype), tree)

@@ -15,8 +15,6 @@ from envs.two_step import TwoStepEnv
 from utils.config import load_settings
 from utils.errors import ConfigError
 
-SCRIPTED = {"mac": "scripted_mac", "env_args": {"map_name": "3s_vs_3z"}}
-
 
 @pytest.fixture
 def mac() -> BasicMAC:
@@ -25,7 +23,7 @@ def mac() -> BasicMAC:
 
 
 def script(avail_actions: Tensor, epsilon: float = 0.0) -> list[list[int]]:
-    config = load_settings("qmix", "smax", SCRIPTED).run
+    config = load_settings("script", "smax", {}).run
     mac = ScriptedMAC(SMAXEnv.env_info(config.env_args), config)
     b, n, _ = avail_actions.shape
     chance = torch.Generator().manual_seed(0)
@@ -131,7 +129,7 @@ def test_script_with_noise_takes_available_actions_only() -> None:
 
 
 def test_script_refuses_a_game_without_battles() -> None:
-    config = load_settings("qmix", "two_step", {"mac": "scripted_mac"}).run
+    config = load_settings("script", "two_step", {}).run
     with pytest.raises(ConfigError) as error:
         ScriptedMAC(TwoStepEnv.env_info({}), config)
     assert str(error.value) == "mac=scripted_mac plays battle maps only, env=two_step is none"

@@ -15,7 +15,7 @@ from utils.config import load_settings
 from utils.errors import ConfigError
 
 needs_jaxmarl = pytest.mark.skipif(find_spec("jaxmarl") is None, reason="needs the extra smax")
-SETTINGS = load_settings("qmix", "smax", {"mac": "scripted_mac"}).run
+SETTINGS = load_settings("script", "smax", {}).run
 INFO = SMAXEnv.env_info(SETTINGS.env_args)
 SLOTS, NORTH, STOP = 64, 0, 4
 Battle = dict[str, np.ndarray]
@@ -63,8 +63,9 @@ def fled_battle(env: SMAXEnv) -> Battle:
 
 def test_an_unknown_map_is_one_line() -> None:
     with pytest.raises(ConfigError) as error:
-        SMAXEnv.env_info({"map_name": "4s"})
-    message = f"env_args.map_name=4s is not a SMAX map; there are {', '.join(MAPS)}"
+        SMAXEnv.env_info({"map_name": "2s3x"})
+    message = "env_args.map_name=2s3x is not a SMAX map; did you mean 2s3z?; there are: "
+    message += ", ".join(MAPS)
     assert str(error.value) == message
 
 

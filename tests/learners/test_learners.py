@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 import torch
-from batches import INFO, LEARNT, make_learner, parameters, random_batch, same, with_garbage
+from batches import (
+    INFO,
+    LEARNT,
+    TARGETED,
+    make_learner,
+    parameters,
+    random_batch,
+    same,
+    with_garbage,
+)
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -68,7 +77,7 @@ def saved(learner: Learner) -> dict[str, Any]:
 
 @pytest.mark.parametrize("alg", LEARNT)
 def test_training_changes_every_learnt_network_and_only_those(alg: str) -> None:
-    learner = make_learner(alg, target_update_interval=9) if alg != "bc" else make_learner(alg)
+    learner = make_learner(alg, target_update_interval=9) if alg in TARGETED else make_learner(alg)
     before = parameters(learner)
     train(learner, *BATCHES)
     after = parameters(learner)
@@ -120,7 +129,7 @@ def test_metrics_are_detached_scalars(alg: str) -> None:
 
 @pytest.mark.parametrize("alg", LEARNT)
 def test_training_never_waits_for_the_device(alg: str) -> None:
-    learner = make_learner(alg, **({} if alg == "bc" else {"target_update_interval": 2}))
+    learner = make_learner(alg, **({"target_update_interval": 2} if alg in TARGETED else {}))
     with NoWait(learner):
         train(learner, *BATCHES)
     assert learner.steps == len(BATCHES)
@@ -135,7 +144,7 @@ def test_the_guard_against_waiting_works(wait: Callable[[Tensor], Any]) -> None:
         wait(x)
 
 
-@pytest.mark.parametrize("alg", [alg for alg in LEARNT if alg != "bc"])
+@pytest.mark.parametrize("alg", TARGETED)
 def test_targets_follow_exactly_every_interval(alg: str) -> None:
     learner = make_learner(alg, target_update_interval=3)
     networks = learner.networks
@@ -164,7 +173,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(alg: str) -> Non
 
 @pytest.mark.parametrize("alg", LEARNT)
 def test_stop_and_resume_equals_not_stopping(alg: str) -> None:
-    keys = {} if alg == "bc" else {"target_update_interval": 2}
+    keys = {"target_update_interval": 2} if alg in TARGETED else {}
     through, stopped = make_learner(alg, **keys), make_learner(alg, **keys)
     resumed = make_learner(alg, seed=7, **keys)
     expected = train(through, *BATCHES)
