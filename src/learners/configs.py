@@ -50,5 +50,4 @@ class ICQConfig(CriticConfig):
     critic_hidden_dim: int = Field(ge=1)
     critic_steps: int = Field(ge=1)
     policy_temperature: float = Field(gt=0)
-    standardise_advantages: bool
     value_temperature: float = Field(gt=0)

@@ -35,17 +35,6 @@ def implicit_weights(values: Tensor, mask: Tensor, temperature: float) -> Tensor
     return (weights * mask.sum((0, 1))).where(mask, 0.0)  # an agent without any sample: 0 / 0
 
 
-def standardise(values: Tensor, mask: Tensor) -> Tensor:
-    """Values divided by their standard deviation over the real samples, each agent by itself.
-
-    values, mask (B,T,N) -> (B,T,N). The mean is left alone: a softmax does not see it.
-    """
-    n = mask.sum((0, 1)).clamp(min=1)
-    real = values.where(mask, 0.0)
-    centred = (real - real.sum((0, 1)) / n).where(mask, 0.0)
-    return real / (centred.square().sum((0, 1)) / n).sqrt().clamp(min=1e-6)
-
-
 def policy_loss(log_pi: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
     """J_pi = sum_i E[- rho_i log pi_i(a_i | tau_i)], averaged over real samples (Algorithm 2).
 
@@ -138,10 +127,7 @@ class ICQLearner(Learner):
         mask = choices(batch)
         log_pi = log_policy(self._mac, batch)
         advantages = self._advantages(batch, log_pi.detach().exp(), qs)
-        scaled = advantages
-        if self._config.standardise_advantages:
-            scaled = standardise(advantages, mask)
-        rho = implicit_weights(scaled, mask, self._config.policy_temperature)
+        rho = implicit_weights(advantages, mask, self._config.policy_temperature)
         loss = policy_loss(taken(log_pi, batch.actions[:, :-1]), rho, mask)
         norm = self._descend(self.optimisers["agent_opt"], loss, self._config.grad_norm_clip)
         return {
