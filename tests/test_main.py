@@ -204,7 +204,7 @@ MISTAKES = {
     ),
     "an unwritable place": (
         ["local_results_path=/dev/null/x"],
-        "NotADirectoryError: /dev/null/x/sacred: Not a directory",
+        "NotADirectoryError: /dev/null/x: Not a directory",
     ),
     "batch too large": (
         ["batch_size=1000"],
@@ -230,7 +230,7 @@ def test_a_checkpoint_of_another_network_is_refused(
     assert run_main("bc", tmp_path / "a", data) == 0
     run = only(tmp_path / "a", "models/*")
     capsys.readouterr()
-    words = [data, f"checkpoint_path={run}", "rnn_hidden_dim=16"]
+    words = [data, f"checkpoint_path={run}", "rnn_hidden_dim=16", "evaluate=True"]
     assert run_main("bc", tmp_path / "b", *words) == 4
     assert capsys.readouterr().err == (
         f"CheckpointError: {run}/60/agent.th belongs to another network: fc1.bias is (8,) there, "
