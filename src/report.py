@@ -13,7 +13,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +97,26 @@ def read_runs(folder: Path) -> list[Run]:
 
 def collect(runs: Iterable[Run]) -> list[Row]:
     """One row for each run, and one for each data set that they were trained on."""
-    rows = [run.row() for run in runs]
+    runs = list(runs)
+    rows = [
+        replace(run.row(), algorithm=label) for run, label in zip(runs, labels(runs), strict=True)
+    ]
     data = {run.row().task: run.config for run in runs if run.config["runner"] == "offline"}
     return rows + [_data_row(config) for config in data.values()]
+
+
+def labels(runs: list[Run]) -> list[str]:
+    """Each run's algorithm, with the keys in which it differs from others of its name and data."""
+    groups: dict[tuple[object, ...], list[dict[str, Any]]] = defaultdict(list)
+    for run in runs:
+        groups[run.row().task, run.config["name"]].append(run.config)
+    found = []
+    for run in runs:
+        rivals = groups[run.row().task, run.config["name"]]
+        keys = run.config.keys() - NOT_IDENTITY - {"seed"}
+        differing = sorted(k for k in keys if any(c.get(k) != run.config[k] for c in rivals))
+        found.append(" ".join([run.config["name"], *(f"{k}={run.config[k]}" for k in differing)]))
+    return found
 
 
 def interval(rows: list[Row]) -> tuple[float, float, float]:
@@ -151,9 +168,9 @@ def draw(runs: list[Run], rows: list[Row], path: Path) -> None:
     panels = np.atleast_1d(figure.subplots(-(-len(tasks) // columns), columns)).ravel()
     for panel, task in zip(panels, tasks, strict=False):
         curves: dict[str, list[list[tuple[int, float]]]] = defaultdict(list)
-        for run in runs:
+        for run, label in zip(runs, labels(runs), strict=True):
             if run.row().task == task:
-                curves[run.config["name"]].append(run.stats["test_return_mean"])
+                curves[label].append(run.stats["test_return_mean"])
         for color, name in zip(
             ("tab:blue", "tab:orange", "tab:green"), sorted(curves), strict=False
         ):

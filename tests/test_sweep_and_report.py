@@ -79,6 +79,18 @@ def test_the_table_is_the_mean_of_the_last_five_evaluations(
     assert capsys.readouterr().out == from_runs
 
 
+def test_runs_with_other_keys_are_not_taken_for_other_seeds(
+    two_step_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--config=bc", "--env-config=two_step", "with", *TINY, "lr=0.01,0.001"]
+    assert sweep.main([*words, f"dataset={two_step_file}", f"local_results_path={tmp_path}"]) == 0
+    capsys.readouterr()
+    assert report.main([str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "| bc lr=0.01 | 1 |" in shown
+    assert "| bc lr=0.001 | 1 |" in shown
+
+
 def test_the_interval_holds_seeds_and_episodes() -> None:
     def row(seed: int, mean: float, error: float) -> report.Row:
         return report.Row("e", "m", "q", "icq", seed, 1, 5, mean, error, 0.0)
