@@ -48,6 +48,8 @@ class ICQConfig(CriticConfig):
     critic: str
     critic_lr: float = Field(gt=0)
     critic_hidden_dim: int = Field(ge=1)
+    critic_sees_state: bool
     critic_steps: int = Field(ge=1)
     policy_temperature: float = Field(gt=0)
+    max_weight: float = Field(ge=1)
     value_temperature: float = Field(gt=0)

@@ -8,6 +8,7 @@ equations and the decisions taken here.
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +24,17 @@ from modules.mixers import REGISTRY as mixer_REGISTRY
 from utils.rl_utils import choices, lambda_returns, log_policy, masked_mean, taken
 
 
-def implicit_weights(values: Tensor, mask: Tensor, temperature: float) -> Tensor:
+def implicit_weights(
+    values: Tensor, mask: Tensor, temperature: float, ceiling: float = math.inf
+) -> Tensor:
     """rho = M exp(v / alpha) / sum over the mini-batch of exp(v / alpha)  (eq. 56).
 
     values, mask (B,T) or (B,T,N): the softmax runs over all B*T recorded samples, for each agent
     by itself, M of which are real; padding is left out of the sum and gets 0. The mean over the
-    real ones is 1. Detached.
+    real ones is 1. exp(v / alpha) is cut at `ceiling`. Detached.
     """
-    logits = (values.detach() / temperature).masked_fill(~mask, -torch.inf)
+    logits = (values.detach() / temperature).clamp(max=math.log(ceiling))
+    logits = logits.masked_fill(~mask, -torch.inf)
     weights = logits.flatten(0, 1).softmax(0).view_as(logits)
     return (weights * mask.sum((0, 1))).where(mask, 0.0)  # an agent without any sample: 0 / 0
 
@@ -57,8 +61,8 @@ class ICQLearner(Learner):
     ) -> None:
         self._mac, self._config = mac, config
         critic = critic_REGISTRY[config.critic](
-            info.state_shape, info.obs_shape, info.n_agents, info.n_actions,
-            config.critic_hidden_dim,
+            info.obs_shape, info.n_agents, info.n_actions, config.critic_hidden_dim,
+            info.state_shape * config.critic_sees_state,
         )  # fmt: skip
         mixer = mixer_REGISTRY[config.mixer](
             info.n_agents, info.state_shape, config.mixing_embed_dim, config.hypernet_embed
@@ -93,7 +97,7 @@ class ICQLearner(Learner):
         return metrics
 
     def _values(self, batch: EpisodeBatch) -> Tensor:
-        """(B,T,N,A): Q_i(tau_i, .)."""
+        """(B,T,N,A): Q_i(o_i, .), or Q_i(s, o_i, .) with `critic_sees_state`."""
         return self.networks["critic"](batch.state[:, :-1], batch.obs[:, :-1])
 
     @torch.no_grad()
@@ -127,7 +131,9 @@ class ICQLearner(Learner):
         mask = choices(batch)
         log_pi = log_policy(self._mac, batch)
         advantages = self._advantages(batch, log_pi.detach().exp(), qs)
-        rho = implicit_weights(advantages, mask, self._config.policy_temperature)
+        rho = implicit_weights(
+            advantages, mask, self._config.policy_temperature, self._config.max_weight
+        )
         loss = policy_loss(taken(log_pi, batch.actions[:, :-1]), rho, mask)
         norm = self._descend(self.optimisers["agent_opt"], loss, self._config.grad_norm_clip)
         return {

@@ -20,7 +20,7 @@ from utils.rl_utils import log_policy
 
 F64 = torch.float64
 Part = dict[str, np.ndarray]
-GAMMA, LAMBDA, POLICY_ALPHA, VALUE_ALPHA = 0.9, 0.7, 0.2, 1.5
+GAMMA, LAMBDA, POLICY_ALPHA, VALUE_ALPHA, CEILING = 0.9, 0.7, 0.2, 1.5, 3.0
 
 
 def test_implicit_weights_by_hand() -> None:
@@ -30,6 +30,12 @@ def test_implicit_weights_by_hand() -> None:
     torch.testing.assert_close(weights, torch.tensor([[3 / 8, 6 / 8], [15 / 8, 0.0]]))
     squares = implicit_weights(values, mask, 0.5)  # exp(2 log v) = v^2
     torch.testing.assert_close(squares, torch.tensor([[3 / 30, 12 / 30], [75 / 30, 0.0]]))
+
+
+def test_implicit_weights_are_cut_at_the_ceiling() -> None:
+    values, mask = torch.log(torch.tensor([[1.0, 2.0, 50.0]])), torch.ones(1, 3, dtype=torch.bool)
+    weights = implicit_weights(values, mask, 1.0, ceiling=3.0)
+    torch.testing.assert_close(weights, torch.tensor([[3 / 6, 6 / 6, 9 / 6]]))
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 0.1, 1.0, 1e6])
@@ -126,8 +132,9 @@ def policies(p: Part, obs: np.ndarray, actions: np.ndarray, avail: np.ndarray, i
 
 
 def q_values(p: Part, state: np.ndarray, obs: np.ndarray, i: int) -> np.ndarray:
-    """Q_i(s, o_i, .)."""
-    x = np.maximum(layer(p, "fc1", np.concatenate([state, obs, np.eye(3)[i]])), 0)
+    """Q_i(o_i, .), or Q_i(s, o_i, .) where the first layer has room for the state."""
+    inputs = np.concatenate([obs, np.eye(3)[i], state])
+    x = np.maximum(layer(p, "fc1", inputs[: p["fc1.weight"].shape[1]]), 0)
     return layer(p, "fc3", np.maximum(layer(p, "fc2", x), 0))
 
 
@@ -138,8 +145,8 @@ def q_total(critic: Part, mixer: Part, e: dict[str, np.ndarray], t: int) -> floa
     return float(weights @ np.array(qs) + net(mixer, "hyper_b", e["state"][t])[0])
 
 
-def softmax_weights(values: list[float], alpha: float) -> list[float]:
-    top = [np.exp(v / alpha) for v in values]
+def softmax_weights(values: list[float], alpha: float, ceiling: float = np.inf) -> list[float]:
+    top = [min(np.exp(v / alpha), ceiling) for v in values]
     return [len(values) * x / sum(top) for x in top]
 
 
@@ -182,7 +189,7 @@ def slow_actor_loss(parts: dict[str, Part], episodes: list[dict[str, np.ndarray]
                 w = np.abs(net(parts["mixer"], "hyper_w", e["state"][t]))[i]
                 advantages.append(w * (qs[actions[t]] - pis[t] @ qs))
                 log_pi.append(np.log(pis[t][actions[t]]))
-        total -= float(np.dot(softmax_weights(advantages, POLICY_ALPHA), log_pi))
+        total -= float(np.dot(softmax_weights(advantages, POLICY_ALPHA, CEILING), log_pi))
         count += len(log_pi)
     return total / count
 
@@ -194,9 +201,11 @@ def as_episodes(batch: EpisodeBatch) -> list[dict[str, np.ndarray]]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_one_update_equals_a_slow_transcription_of_algorithm_2(seed: int) -> None:
+@pytest.mark.parametrize("sees_state", [False, True])
+def test_one_update_equals_a_slow_transcription_of_algorithm_2(seed: int, sees_state: bool) -> None:
     keys = {"policy_temperature": POLICY_ALPHA, "value_temperature": VALUE_ALPHA}
-    keys |= {"gamma": GAMMA, "td_lambda": LAMBDA}
+    keys |= {"gamma": GAMMA, "td_lambda": LAMBDA, "max_weight": CEILING}
+    keys |= {"critic_sees_state": sees_state}
     learner: Any = make_learner("icq", seed=seed, dtype=F64, critic_hidden_dim=8, **keys)
     for value in learner.networks.parameters():  # not near zero, targets unlike their twins
         torch.nn.init.normal_(value, std=0.4)

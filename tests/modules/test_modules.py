@@ -55,12 +55,13 @@ def test_vdn_is_the_sum() -> None:
     assert list(mixer.parameters()) == []
 
 
-def test_critic_equals_the_plain_network_on_the_concatenation() -> None:
+@pytest.mark.parametrize("sees_state", [False, True])
+def test_critic_equals_the_plain_network_on_the_concatenation(sees_state: bool) -> None:
     torch.manual_seed(0)
-    critic = MLPCritic(S, 5, N, 4, 16).double()
+    critic = MLPCritic(5, N, 4, 16, S * sees_state).double()
     state, obs = torch.randn(2, 7, S).double(), torch.randn(2, 7, N, 5).double()
     ids = one_hot(torch.arange(N), N).double().expand(2, 7, N, N)
-    inputs = torch.cat([state.unsqueeze(2).expand(2, 7, N, S), obs, ids], dim=-1)
+    inputs = torch.cat([obs, ids] + [state.unsqueeze(2).expand(2, 7, N, S)] * sees_state, dim=-1)
     x = relu(linear(inputs, critic.fc1.weight, critic.fc1.bias))
     torch.testing.assert_close(critic(state, obs), critic.fc3(relu(critic.fc2(x))))
 

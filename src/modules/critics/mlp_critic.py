@@ -1,4 +1,4 @@
-"""A feed-forward critic on the state, the agent's observation and its id."""
+"""A feed-forward critic on the agent's observation and id, and on the state if asked to."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from torch.nn.functional import relu
 
 
 class MLPCritic(nn.Module):
-    """Q_i(s, o_i, .) for every agent by one network of two hidden layers.
+    """Q_i(o_i, .), or Q_i(s, o_i, .), for every agent by one network of two hidden layers.
 
-    The first layer is kept in parts, so that the state's part is computed once for all agents
-    and nothing is repeated or concatenated: W [s; o_i; i] = W_s s + W_o o_i + W_i.
+    The first layer is used in parts, so that the state's part is computed once for all agents
+    and nothing is repeated or concatenated: W [o_i; i; s] = W_o o_i + W_i + W_s s.
     """
 
     def __init__(
-        self, state_dim: int, obs_dim: int, n_agents: int, n_actions: int, hidden_dim: int
+        self, obs_dim: int, n_agents: int, n_actions: int, hidden_dim: int, state_dim: int = 0
     ) -> None:
+        """`state_dim` 0: the state is not looked at."""
         super().__init__()
-        self.fc1 = nn.Linear(state_dim + obs_dim + n_agents, hidden_dim)
+        self._parts = [obs_dim, n_agents, state_dim]
+        self.fc1 = nn.Linear(sum(self._parts), hidden_dim)
         self.fc2 = nn.Linear(hidden_dim, hidden_dim)
         self.fc3 = nn.Linear(hidden_dim, n_actions)
-        self._parts = [state_dim, obs_dim, n_agents]
 
     def forward(self, state: Tensor, obs: Tensor) -> Tensor:
         """State (...,S), obs (...,N,O) -> (...,N,A)."""
-        w_state, w_obs, w_id = torch.split(self.fc1.weight, self._parts, dim=1)
-        team = state @ w_state.T + self.fc1.bias
-        x = relu(obs @ w_obs.T + team.unsqueeze(-2) + w_id.T)
-        return self.fc3(relu(self.fc2(x)))
+        w_obs, w_id, w_state = torch.split(self.fc1.weight, self._parts, dim=1)
+        x = obs @ w_obs.T + (w_id.T + self.fc1.bias)
+        if w_state.shape[1]:
+            x = x + (state @ w_state.T).unsqueeze(-2)
+        return self.fc3(relu(self.fc2(relu(x))))
