@@ -33,7 +33,7 @@ setup() {
             "$python" -m venv .venv
         fi
         .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$1]"
-        echo "$wanted$1" >> "$stamp"
+        echo "$wanted$1" > "$stamp"
     fi
     exec 9>&-
 }
@@ -58,7 +58,7 @@ main_job() {
     set +m
     # shellcheck disable=SC2064 # expanded now, since the trap runs outside this function
     trap "kill -- -$background 2> /dev/null || true" EXIT
-    run --config=icq "${common[@]}"
+    run --config=icq "${common[@]}" policy_temperature=0.1 # poor data: see config/algs/icq.yaml
     echo "Waiting for BC-MA..."
     if ! wait "$background"; then
         tail -n 5 "$out/bc.log" >&2

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from utils.errors import ConfigError, exit_code_of
 
+LEVELS, EPSILON = "poor,medium,good", 0.05
+
 
 def main(argv: list[str]) -> int:
     """Run the command -> its exit code."""
@@ -21,11 +23,11 @@ def _parser() -> argparse.ArgumentParser:
     record = commands.add_parser("record", help="play checkpoints of live runs and record them")
     record.add_argument("runs", nargs="*", type=Path, help="folders of results/models")
     record.add_argument("--env-config", default="", help="with no runs: random play in this env")
-    record.add_argument("--levels", default="poor,medium,good", help="of the paper's Table 3")
+    record.add_argument("--levels", default=LEVELS, help="of the paper's Table 3")
     record.add_argument("--episodes", type=int, default=1000, help="in each file")
     record.add_argument("--every", type=int, default=1, help="measure every Nth checkpoint")
     record.add_argument("--policies", type=int, default=8, help="checkpoints in each file")
-    record.add_argument("--epsilon", type=float, default=0.05, help="share of random actions")
+    record.add_argument("--epsilon", type=float, default=EPSILON, help="share of random actions")
     record.add_argument("--seed", type=int, default=1)
     record.add_argument("--compress", action="store_true", help="for shipping: smaller, slower")
     record.add_argument("--out", type=Path, help="folder; default offline_data/<env>/<map_name>")
@@ -57,6 +59,10 @@ def _record(args: argparse.Namespace) -> int:
             raise ConfigError(f"--{name}={value} is out of range")
     if args.out and args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"--out={args.out} is not a folder")
+    if args.runs and args.env_config:
+        raise ConfigError("--env-config is for random play; the runs' own environment is recorded")
+    if not args.runs and (args.levels, args.epsilon) != (LEVELS, EPSILON):
+        raise ConfigError("--levels and --epsilon need runs; without them play is random")
     if args.runs:
         record_levels(args)
     else:

@@ -30,13 +30,10 @@ The keys are explained in src/config/default.yaml, config/envs/ENV.yaml and conf
 Sacred's flags: -m DB (MongoDB), -F DIR (another folder), -u (no record), -n NAME, -c COMMENT, ...
 """  # noqa: E501 - lines to copy
 
-OTHER_COMMANDS = {
-    "print_config",
-    "print_dependencies",
-    "print_named_configs",
-    "save_config",
-    "help",
-}
+OTHER_COMMANDS = (
+    "print_config", "print_dependencies", "print_named_configs", "save_config", "help",
+)  # fmt: skip
+"""Sacred's own: nothing is trained."""
 
 
 def main(argv: list[str]) -> int:
@@ -50,8 +47,10 @@ def main(argv: list[str]) -> int:
 
 def _main(argv: list[str]) -> int:
     names, rest = take_flags(argv, ("--config", "--env-config"))
-    settings = load_settings(names["--config"], names["--env-config"], _updates(rest))
-    return _run_through_sacred(settings, rest)
+    flags = _sacred_flags(rest)
+    updates = parse_updates(flags["UPDATE"])
+    settings = load_settings(names["--config"], names["--env-config"], updates)
+    return _run_through_sacred(settings, rest, flags)
 
 
 def take_flags(argv: list[str], flags: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
@@ -68,14 +67,23 @@ def take_flags(argv: list[str], flags: tuple[str, ...]) -> tuple[dict[str, str],
     return values, rest
 
 
-def _updates(argv: list[str]) -> dict[str, Any]:
-    """What stands behind `with`, read as Sacred reads it."""
-    if "with" not in argv:
-        stray = [word for word in argv if "=" in word and not word.startswith("-")]
-        if stray:
-            raise ConfigError(f"{stray[0]}: write `with` before the first key=value")
-        return {}
-    return parse_updates(argv[argv.index("with") + 1 :])
+def _sacred_flags(argv: list[str]) -> dict[str, Any]:
+    """Sacred's flags, COMMAND and UPDATE (what stands behind `with`), read by its own usage."""
+    with _quiet_import():
+        from docopt import DocoptExit, docopt
+        from sacred import Experiment
+
+    _, _, usage = Experiment("icq").get_usage("main.py")
+    try:
+        flags = docopt(usage, argv, default_help=False)
+    except DocoptExit as error:
+        raise ConfigError(f"{' '.join(argv)}: not understood; see --help") from error
+    command = flags["COMMAND"]
+    if command and "=" in command:
+        raise ConfigError(f"{command}: write `with` before the first key=value")
+    if command and command not in OTHER_COMMANDS:
+        raise ConfigError(f"{command} is not a command; there are {', '.join(OTHER_COMMANDS)}")
+    return dict(flags)
 
 
 def parse_updates(words: list[str]) -> dict[str, Any]:
@@ -89,12 +97,13 @@ def parse_updates(words: list[str]) -> dict[str, Any]:
     return updates
 
 
-def _run_through_sacred(settings: Settings, argv: list[str]) -> int:
+def _run_through_sacred(settings: Settings, argv: list[str], flags: dict[str, Any]) -> int:
     with _quiet_import():
         from sacred import Experiment
         from sacred.observers import FileStorageObserver
 
-    token, argv = _token(settings.values["name"], argv)
+    token = flags["--id"] or _new_token(settings.values["name"])
+    _, argv = take_flags(argv, ("-i", "--id"))
     record = settings.run.results / "sacred" / token
     if record.exists():
         raise ConfigError(f"--id={token}: {record} is there already; choose another id")
@@ -103,20 +112,20 @@ def _run_through_sacred(settings: Settings, argv: list[str]) -> int:
     experiment.add_config(settings.values)
     experiment.observers.append(FileStorageObserver(settings.run.results / "sacred"))
 
-    trainer = None if OTHER_COMMANDS & set(argv) else _build(settings, token)
+    trainer = None if flags["COMMAND"] else _build(settings, token)
 
     @experiment.main
     def main_run(_run: Any) -> dict[str, float]:
         assert trainer is not None
         return trainer.run(_run)
 
-    flags = [f"--id={token}"]
-    if not {"-d", "--debug"} & set(argv):
-        flags.append("--debug")  # mistakes come back to main
-    if not any(word.startswith(("-C", "--capture")) for word in argv):
-        flags.append("--capture=sys")
+    ours = [f"--id={token}"]
+    if not flags["--debug"]:
+        ours.append("--debug")  # mistakes come back to main
+    if not flags["--capture"]:
+        ours.append("--capture=sys")
     try:
-        experiment.run_commandline(["main.py", *argv, *flags])
+        experiment.run_commandline(["main.py", *ours, *argv])
     except KeyboardInterrupt:
         if trainer is not None and trainer.models_dir.is_dir():
             sys.stderr.write(f"Resume with checkpoint_path={trainer.models_dir}\n")
@@ -139,12 +148,10 @@ def _quiet_import() -> Iterator[None]:
         yield
 
 
-def _token(name: str, argv: list[str]) -> tuple[str, list[str]]:
-    """The run's id, taken out of argv (Sacred's -i/--id) or made so that it never collides."""
-    values, rest = take_flags(argv, ("-i", "--id"))
+def _new_token(name: str) -> str:
+    """A run's id that never collides, however many runs start at once."""
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    made = f"{name}__{now}_{uuid.uuid4().hex[:6]}"
-    return values["-i"] or values["--id"] or made, rest
+    return f"{name}__{now}_{uuid.uuid4().hex[:6]}"
 
 
 if __name__ == "__main__":

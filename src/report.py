@@ -1,8 +1,8 @@
 """python src/report.py FOLDER_OR_CSV [--csv OUT] [--picture PNG]: one table from many runs.
 
 The reported figure of a run is the mean of its last five evaluations, a rule fixed before any
-run. Its 95% interval is a bootstrap over seeds and over the episodes of those evaluations; of a
-single run it holds what the episodes leave open and how far the evaluations swing.
+run. The 95% interval of several seeds is Student's t over their figures. Of a single run it holds
+what those evaluations leave open (their episodes, their swings), not what another seed would give.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from utils.config import RunConfig
-from utils.errors import DataError, exit_code_of
+from utils.config import FREE_TO_CHANGE, RunConfig
+from utils.errors import ConfigError, DataError, exit_code_of
+from utils.records import completed_config
 
-LAST, DRAWS = 5, 10_000
-NOT_IDENTITY = {"checkpoint_path", "load_step", "local_results_path", "label"}
+LAST, DRAWS = 5, 200_000
+NOT_IDENTITY = FREE_TO_CHANGE - {"t_max", "dataset", "evaluate"}
 NAMES = {"data": "data", "script": "script", "bc": "BC-MA", "icq": "ICQ-MA"}
 
 
@@ -82,10 +84,10 @@ def read_runs(folder: Path) -> list[Run]:
     latest: dict[str, Run] = {}
     for record in sorted(folder.glob("sacred/*/run.json"), key=lambda p: p.stat().st_mtime):
         metrics = folder / "metrics" / f"{record.parent.name}.csv"
-        completed = json.loads(record.read_text())["status"] == "COMPLETED"
-        if not completed or not metrics.is_file():
+        config = completed_config(record.parent)
+        if config is None or not metrics.is_file():
             continue
-        run = Run(json.loads(record.with_name("config.json").read_text()), _read_stats(metrics))
+        run = Run(config, _read_stats(metrics))
         if run.config["evaluate"] and run.config["learner"]:
             continue  # a look at one checkpoint, not a run
         if "test_return_mean" in run.stats:
@@ -120,15 +122,21 @@ def labels(runs: list[Run]) -> list[str]:
 
 
 def interval(rows: list[Row]) -> tuple[float, float, float]:
-    """(mean, low, high): 95% bootstrap over seeds, and over episodes through each run's error."""
-    rng = np.random.default_rng(0)
-    rows = sorted(rows, key=lambda row: row.seed)  # so that a CSV gives the same interval
+    """(mean, low, high) at 95%: Student's t over seeds, never below what each run leaves open."""
     means = np.array([row.return_mean for row in rows])
     errors = np.array([row.return_se for row in rows])
-    drawn = rng.integers(len(rows), size=(DRAWS, len(rows)))
-    samples = (means[drawn] + errors[drawn] * rng.standard_normal(drawn.shape)).mean(1)
-    low, high = np.quantile(samples, [0.025, 0.975])
-    return float(means.mean()), float(low), float(high)
+    half = 1.96 * float((errors**2).sum()) ** 0.5 / len(rows)
+    if len(rows) > 1:
+        error = float(means.std(ddof=1)) / len(rows) ** 0.5
+        half = max(half, error * _t_quantile(len(rows) - 1))
+    return float(means.mean()), float(means.mean()) - half, float(means.mean()) + half
+
+
+@cache
+def _t_quantile(degrees: int) -> float:
+    """The 97.5% quantile of Student's t, from seeded draws (to about 1%)."""
+    draws = np.random.default_rng(0).standard_t(degrees, DRAWS)
+    return float(np.quantile(np.abs(draws), 0.95))
 
 
 def table(rows: list[Row]) -> str:
@@ -171,14 +179,12 @@ def draw(runs: list[Run], rows: list[Row], path: Path) -> None:
         for run, label in zip(runs, labels(runs), strict=True):
             if run.row().task == task:
                 curves[label].append(run.stats["test_return_mean"])
-        for color, name in zip(
-            ("tab:blue", "tab:orange", "tab:green"), sorted(curves), strict=False
-        ):
+        for color, name in enumerate(sorted(curves)):
             common = min(len(curve) for curve in curves[name])
             times = [t for t, _ in curves[name][0][:common]]
             values = np.array([[v for _, v in curve[:common]] for curve in curves[name]])
-            panel.plot(times, values.mean(0), color=color, label=NAMES.get(name, name))
-            panel.fill_between(times, values.min(0), values.max(0), color=color, alpha=0.2)
+            panel.plot(times, values.mean(0), color=f"C{color}", label=NAMES.get(name, name))
+            panel.fill_between(times, values.min(0), values.max(0), color=f"C{color}", alpha=0.2)
         for row in rows:
             if row.task == task and row.algorithm == "data":
                 panel.axhline(row.return_mean, color="black", linestyle="--", label="data")
@@ -205,7 +211,11 @@ def write_csv(rows: list[Row], path: Path) -> None:
 def read_csv(path: Path) -> list[Row]:
     """The inverse of `write_csv`."""
     with path.open(newline="") as file:
-        return TypeAdapter(list[Row]).validate_python(list(csv.DictReader(file)))
+        lines = list(csv.DictReader(file))
+    try:
+        return TypeAdapter(list[Row]).validate_python(lines)
+    except ValidationError as error:
+        raise DataError(f"{path} is not a table made with report.py --csv") from error
 
 
 def main(argv: list[str]) -> int:
@@ -219,6 +229,8 @@ def main(argv: list[str]) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
+    if args.source.suffix == ".csv" and args.picture:
+        raise ConfigError("--picture draws learning curves, which a CSV has not; give the folder")
     if args.source.suffix == ".csv":
         rows = read_csv(args.source)
     else:
@@ -263,8 +275,7 @@ def _identity(config: dict[str, Any]) -> str:
 def _data_row(config: dict[str, Any]) -> Row:
     from data.read import RecordedEpisodes
 
-    known = {key: value for key, value in config.items() if key in RunConfig.model_fields}
-    data = RecordedEpisodes(RunConfig(**known).dataset_path)
+    data = RecordedEpisodes(RunConfig.model_construct(**config).dataset_path)
     returns = data.episodes["return"]
     return Row(
         env=config["env"],

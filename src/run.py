@@ -11,6 +11,7 @@ import torch
 from components.episode_batch import EpisodeBatch
 from components.replay_buffer import ReplayBuffer
 from controllers import REGISTRY as mac_REGISTRY
+from envs import REGISTRY as env_REGISTRY
 from learners import REGISTRY as le_REGISTRY
 from learners.base import Learner
 from runners import REGISTRY as r_REGISTRY
@@ -22,7 +23,7 @@ from utils.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
-from utils.config import ROOT, Settings
+from utils.config import FREE_TO_CHANGE, ROOT, Settings
 from utils.errors import CheckpointError, ConfigError
 from utils.logging import Logger, SacredRun, progress_bar
 
@@ -32,15 +33,6 @@ def resolve_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device=cuda, but PyTorch finds no CUDA device here; use device=auto")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-FREE_TO_CHANGE = {
-    "t_max", "checkpoint_path", "load_step", "evaluate", "local_results_path", "save_model",
-    "save_model_interval", "save_buffer", "log_interval", "use_tensorboard", "dataset", "device",
-    "threads",
-}  # fmt: skip
-"""Keys that a resumed run may change: they do not change what is learnt or measured (recorded data
-is compared by its checksum, wherever the file lies)."""
 
 
 class Trainer:
@@ -60,6 +52,8 @@ class Trainer:
         self.models_dir = self.config.results / "models" / token
         source = "parallel" if self.config.evaluate else self.config.runner  # no data is needed
         self.runner = r_REGISTRY[source](self.config, self.device)
+        if self.config.test_nepisode or self.config.runner != "offline":
+            env_REGISTRY[self.config.env].check_installed()
         info = self.runner.get_env_info()
         self.mac = mac_REGISTRY[self.config.mac](info, self.config)
         self.mac.agent.to(self.device)

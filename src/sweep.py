@@ -6,9 +6,7 @@ already completed in the results folder is left out, so an interrupted sweep is 
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import json
 import os
 import subprocess
 import sys
@@ -20,6 +18,7 @@ from main import parse_updates, take_flags
 from utils.config import ROOT, available, load_settings
 from utils.errors import ConfigError, exit_code_of
 from utils.logging import progress_bar
+from utils.records import completed_config
 
 
 def main(argv: list[str]) -> int:
@@ -65,13 +64,9 @@ def _pending(combinations: list[tuple[list[str], dict[str, Any]]]) -> list[list[
 
 
 def _completed_configs(folder: Path) -> list[dict[str, Any]]:
-    """Of runs that ended; a record that another run is just writing does not count."""
-    configs = []
-    for record in folder.glob("sacred/*/run.json"):
-        with contextlib.suppress(json.JSONDecodeError, FileNotFoundError):
-            if json.loads(record.read_text())["status"] == "COMPLETED":
-                configs.append(json.loads(record.with_name("config.json").read_text()))
-    return configs
+    """Of runs that ended, resumed or not."""
+    configs = [completed_config(record) for record in folder.glob("sacred/*")]
+    return [config | {"checkpoint_path": ""} for config in configs if config]
 
 
 def _run_all(commands: list[list[str]], jobs: int) -> int:

@@ -54,7 +54,7 @@ def test_a_failing_run_is_named_and_the_others_go_on(
     words += [f"dataset={two_step_file},/nowhere.h5", f"local_results_path={tmp_path}"]
     assert sweep.main(words) == 1
     out = capsys.readouterr().out
-    assert "FAILED (3)" in out
+    assert "FAILED (2)" in out
     assert "/nowhere.h5 is missing" in out
     assert len(list(tmp_path.glob("sacred/*/run.json"))) == 1
 
@@ -99,10 +99,13 @@ def test_the_interval_holds_seeds_and_episodes() -> None:
     assert (mean, low, high) == pytest.approx((10.0, 10 - 1.96 * 0.5, 10 + 1.96 * 0.5), abs=0.03)
     mean, low, high = report.interval([row(1, 8.0, 0.0), row(2, 10.0, 0.0), row(3, 12.0, 0.0)])
     assert mean == 10.0
-    assert (low, high) == pytest.approx((8.0, 12.0), abs=0.7)
+    half = 4.303 * 2 / 3**0.5  # Student's t with two degrees of freedom
+    assert (low, high) == pytest.approx((10 - half, 10 + half), rel=0.02)
+    _, low, high = report.interval([row(1, 10.0, 3.0), row(2, 10.0, 4.0)])
+    assert high - low == pytest.approx(2 * 1.96 * 2.5), "the runs' own errors are the floor"
 
 
 def test_an_empty_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert report.main([str(tmp_path)]) == 3
+    assert report.main([str(tmp_path)]) == 2
     expected = f"DataError: {tmp_path} has no completed run with an evaluation\n"
     assert capsys.readouterr().err == expected

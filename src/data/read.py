@@ -77,6 +77,11 @@ class RecordedEpisodes:
                     f"{self.path}: episodes/{name} has the shape {values.shape}, "
                     f"episodes/length {lengths.shape}"
                 )
+            if values.dtype != EPISODES[name]:
+                raise DataError(
+                    f"{self.path}: episodes/{name} is {values.dtype}, "
+                    f"the format needs {np.dtype(EPISODES[name])}"
+                )
         n_rows = int(lengths.sum()) + len(lengths)
         for name, (shape, dtype) in step_shapes(self.info).items():
             found = self.steps[name].shape

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from data.record import (
     LEVELS,
-    MEASURED_EPISODES,
     BehaviourPolicy,
     Recorder,
     checkpoints_of,
@@ -24,11 +23,12 @@ from utils.logging import progress_bar
 
 def record_levels(args: argparse.Namespace) -> None:
     """Measure every checkpoint of the runs, choose each level's, record them."""
-    levels = [level for level in args.levels.split(",") if level]
+    levels = args.levels.split(",")
     for level in levels:
         if level not in LEVELS:
             raise ConfigError(f"--levels: {level} is not a level; there are {', '.join(LEVELS)}")
-    folders = [folder for run in args.runs for folder in checkpoints_of(run)[:: args.every]]
+    runs = dict.fromkeys(run.resolve() for run in args.runs)  # each once
+    folders = [folder for run in runs for folder in checkpoints_of(run)[:: args.every]]
     policies = [load_policy(folder) for folder in folders]
     recorder = Recorder(policies[0].config, args.epsilon, args.seed)
     measured = _measure(recorder, policies)
@@ -59,7 +59,7 @@ def _measure(recorder: Recorder, policies: list[BehaviourPolicy]) -> list[Behavi
     for policy in policies:
         stats = recorder.measure(policy).statistics()
         facts = {k: stats[k] for k in ("return_mean", "return_se", "battle_won_mean")}
-        facts["measured_episodes"] = MEASURED_EPISODES
+        facts["measured_episodes"] = int(stats["n_episodes"])
         measured.append(replace(policy, facts=policy.facts | facts))
         bar.update()
     bar.close()

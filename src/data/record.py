@@ -151,7 +151,7 @@ def choose(candidates: Sequence[BehaviourPolicy], level: str, count: int) -> lis
         if low <= policy.facts["return_mean"] < high + (level == "good"):
             by_seed.setdefault(policy.facts["seed"], []).append(policy)
     quota = -(-count // max(len(by_seed), 1))
-    chosen = [p for group in by_seed.values() for p in _spread(group, quota)][:count]
+    chosen = [p for _, group in sorted(by_seed.items()) for p in _spread(group, quota)][:count]
     if len(chosen) < MIN_POLICIES or len({p.facts["seed"] for p in chosen}) < MIN_SEEDS:
         found = {seed: len(group) for seed, group in sorted(by_seed.items())}
         raise DataError(
@@ -176,7 +176,16 @@ def _version(package: str) -> str:
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    command = [
+        "git",
+        "-C",
+        str(ROOT),
+        "describe",
+        "--always",
+        "--abbrev=40",
+        "--exclude=*",
+        "--dirty",
+    ]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

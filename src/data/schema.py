@@ -60,16 +60,23 @@ class Metadata:
 
     @staticmethod
     def from_attributes(attributes: Any) -> Metadata:
-        """The inverse of `to_attributes`."""
+        """The inverse of `to_attributes`; TypeError where a value is of another kind."""
         return Metadata(
             env=str(attributes["env"]),
-            env_args=json.loads(attributes["env_args"]),
-            info=EnvInfo.from_dict(json.loads(attributes["env_info"])),
+            env_args=_json(attributes, "env_args", dict),
+            info=EnvInfo.from_dict(_json(attributes, "env_info", dict)),
             quality=str(attributes["quality"]),
-            policies=json.loads(attributes["policies"]),
-            made_with=json.loads(attributes["made_with"]),
+            policies=_json(attributes, "policies", list),
+            made_with=_json(attributes, "made_with", dict),
             licence=str(attributes["licence"]),
         )
+
+
+def _json(attributes: Any, name: str, kind: type) -> Any:
+    value = json.loads(attributes[name])
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} is no JSON {kind.__name__}")
+    return value
 
 
 def step_shapes(info: EnvInfo) -> dict[str, tuple[tuple[int, ...], Any]]:

@@ -72,6 +72,11 @@ class VectorEnv(Protocol):
         """The numbers, cheaply: no game is started, no heavy library imported."""
         ...
 
+    @staticmethod
+    def check_installed() -> None:
+        """MissingExtraError where what the environment needs is not here."""
+        ...
+
     def reset(self, seed: int) -> Observation:
         """Begin E episodes; the same seed gives the same E episodes for the same actions."""
         ...

@@ -58,6 +58,11 @@ class SMAXEnv:
         self._state: Any = None
 
     @staticmethod
+    def check_installed() -> None:
+        """MissingExtraError where JaxMARL cannot be imported."""
+        _import_jaxmarl()
+
+    @staticmethod
     def env_info(env_args: dict[str, Any]) -> EnvInfo:
         """The map's numbers, by arithmetic: JAX is not imported."""
         allies, enemies = _units(env_args["map_name"])

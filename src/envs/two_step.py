@@ -26,6 +26,10 @@ class TwoStepEnv:
         self._time = 0
 
     @staticmethod
+    def check_installed() -> None:
+        """Nothing is needed."""
+
+    @staticmethod
     def env_info(env_args: dict[str, Any]) -> EnvInfo:
         """The game's numbers."""
         return EnvInfo(2, 2, obs_shape=3, state_shape=3, episode_limit=2, action_names=("0", "1"))

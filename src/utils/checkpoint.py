@@ -1,8 +1,8 @@
 """Checkpoints: results/models/<run>/<t_env>/, laid out as PyMARL does and written whole or not.
 
-agent.th, critic.th, mixer.th, opt.th ... are PyMARL's files. Everything else that resuming needs
-(targets, random state, counters, the configuration) is in trainer_state.th, the records so far
-in metrics.csv.
+agent.th, critic.th, mixer.th, opt.th ... are named as in PyMARL. Everything else that resuming
+needs (targets, random state, counters, the configuration) is in trainer_state.th, the records so
+far in metrics.csv.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """(learner state, trainer state) of one checkpoint."""
     files = {p.stem: _load(p) for p in sorted(folder.glob("*.th")) if p.name != BUFFER}
     trainer = files.pop(Path(TRAINER_STATE).stem, {})
+    if not trainer:
+        raise CheckpointError(f"{folder} lacks {TRAINER_STATE}")
     for part in ("learner", "runner", "config"):
         if part not in trainer:
             raise CheckpointError(f"{folder / TRAINER_STATE} is not a run's: it lacks {part}")
@@ -95,6 +97,8 @@ def load_agent(agent: nn.Module, learner_state: dict[str, Any], folder: Path) ->
     if "agent" not in learner_state:
         raise CheckpointError(f"{folder} has no agent.th")
     wanted, found = agent.state_dict(), learner_state["agent"]
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{folder / 'agent.th'} holds no network's state")
     for name in sorted(wanted.keys() | found.keys()):
         ours = tuple(wanted[name].shape) if name in wanted else "nothing"
         theirs = tuple(found[name].shape) if name in found else "nothing"

@@ -15,6 +15,13 @@ from utils.errors import ConfigError
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG_DIR = ROOT / "src" / "config"
 COMMAND_LINE = "the command line"
+FREE_TO_CHANGE = {
+    "t_max", "checkpoint_path", "load_step", "evaluate", "local_results_path", "save_model",
+    "save_model_interval", "save_buffer", "log_interval", "use_tensorboard", "dataset", "device",
+    "threads", "label",
+}  # fmt: skip
+"""Keys that a resumed run may change: they do not change what is learnt or measured (recorded data
+is compared by its checksum, wherever the file lies)."""
 M = TypeVar("M", bound=BaseModel)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 class UserError(Exception):
     """The message says what is wrong, where, and what to do."""
 
-    exit_code = 1
+    exit_code = 1  # of what happens during a run; what is found before it gives 2
 
 
 class ConfigError(UserError):
@@ -21,17 +21,19 @@ class ConfigError(UserError):
 class DataError(UserError):
     """A recorded data set that cannot be trusted or does not fit."""
 
-    exit_code = 3
+    exit_code = 2
 
 
 class CheckpointError(UserError):
     """A checkpoint that is missing or does not fit."""
 
-    exit_code = 4
+    exit_code = 2
 
 
 class MissingExtraError(UserError):
     """A part of the project whose packages are not installed."""
+
+    exit_code = 2
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(

@@ -30,7 +30,7 @@ class SacredRun(Protocol):
 
 
 class Logger:
-    """PyMARL's logger: `log_stat(key, value, t)` and blocks of "Recent Stats".
+    """PyMARL's stat names and blocks of "Recent Stats".
 
     The metrics file (CSV: t_env, stat, value) holds nothing that depends on the clock, so two
     runs of one seed write the same file, and a resumed run continues the one it was given.
@@ -47,7 +47,7 @@ class Logger:
         metrics_path.parent.mkdir(parents=True, exist_ok=True)
         if earlier_metrics:
             shutil.copyfile(earlier_metrics, metrics_path)
-        self._file = metrics_path.open("a", newline="")
+        self._file = metrics_path.open("a" if earlier_metrics else "w", newline="")
         self._writer = csv.writer(self._file)
         if not earlier_metrics:
             self._writer.writerow(["t_env", "stat", "value"])

@@ -57,7 +57,7 @@ def refuse(path: Path) -> str:
     """What opening and checking the file says."""
     with pytest.raises(DataError) as error:
         check(path)
-    assert error.value.exit_code == 3
+    assert error.value.exit_code == 2
     return str(error.value)
 
 
@@ -87,6 +87,26 @@ def forget(name: str) -> Change:
 
     def change(file: Any) -> None:
         del file[name]
+
+    return change
+
+
+def retype(name: str, dtype: Any) -> Change:
+    """The same values as another type."""
+
+    def change(file: Any) -> None:
+        values = file[name][()].astype(dtype)
+        del file[name]
+        file[name] = values
+
+    return change
+
+
+def attribute(name: str, value: str) -> Change:
+    """Another value of a root attribute."""
+
+    def change(file: Any) -> None:
+        file.attrs[name] = value
 
     return change
 
@@ -123,6 +143,10 @@ BAD: list[tuple[str, Change, str]] = [
      f": episode 1's rewards sum to {RETURN:.4f}, its return says 5.0000"),
     ("rows", fewer_rows, ": steps/rewards has the shape (19,), its episodes and "
      f"env_info ({NUMBERS}) need (20,)"),
+    ("flags", retype("episodes/terminated", np.uint8),
+     ": episodes/terminated is uint8, the format needs bool"),
+    ("policies", attribute("policies", "{}"),
+     " has damaged metadata (policies is no JSON list); record it again"),
     ("no_obs", forget("steps/obs"), " lacks steps/obs; record or copy it again"),
     ("no_length", forget("episodes/length"), " lacks episodes/length; record or copy it again"),
 ]  # fmt: skip

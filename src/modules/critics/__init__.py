@@ -1,4 +1,4 @@
-"""REGISTRY of critics: the value of each agent's actions, seen with the whole state."""
+"""REGISTRY of critics: the value of each agent's actions, seen with or without the whole state."""
 
 from utils.registry import Registry
 
