@@ -44,10 +44,10 @@ run() {
 
 main_job() {
     local seed=${SEED:-1} out background
-    out="results/first_run/seed$seed"
-    local common=(--env-config=smax with "seed=$seed" dataset_quality=poor "local_results_path=$out")
+    out="results/first_run/$(date +%Y-%m-%d_%H-%M-%S)_seed$seed"
+    local common=(--env-config=smax with "seed=$seed" dataset_quality=medium "local_results_path=$out")
     mkdir -p "$out"
-    echo "Learning from recorded battles (SMAX 3s_vs_3z, level poor), seed $seed."
+    echo "Learning from recorded battles (SMAX 3s_vs_3z, level medium), seed $seed."
     echo "BC-MA learns in the background ($out/bc.log), ICQ-MA in front:"
     set -m # a process group of its own, so that all of it ends with this script
     {
@@ -58,7 +58,7 @@ main_job() {
     set +m
     # shellcheck disable=SC2064 # expanded now, since the trap runs outside this function
     trap "kill -- -$background 2> /dev/null || true" EXIT
-    run --config=icq "${common[@]}" policy_temperature=0.1 # poor data: see config/algs/icq.yaml
+    run --config=icq "${common[@]}"
     echo "Waiting for BC-MA..."
     if ! wait "$background"; then
         tail -n 5 "$out/bc.log" >&2
@@ -73,7 +73,7 @@ Learning curves   $out/curves.png
 Numbers           $out/metrics/*.csv, the table's rows in $out/table.csv
 Sacred records    $out/sacred, checkpoints in $out/models
 Try next          .venv/bin/python src/main.py --config=icq --env-config=smax with env_args.map_name=2s3z dataset_quality=medium
-                  .venv/bin/python src/dataset.py inspect offline_data/smax/3s_vs_3z/poor.h5
+                  .venv/bin/python src/dataset.py inspect offline_data/smax/3s_vs_3z/medium.h5
 END
 }
 

@@ -25,7 +25,9 @@ from utils.config import FREE_TO_CHANGE, RunConfig
 from utils.errors import ConfigError, DataError, exit_code_of
 from utils.records import completed_config
 
+Task = tuple[str, str, str]
 LAST, DRAWS = 5, 200_000
+LEGEND = "Return (maximum 20) ± half of its 95% interval, battles won, number of seeds if several."
 NOT_IDENTITY = FREE_TO_CHANGE - {"t_max", "dataset", "evaluate"}
 NAMES = {"data": "data", "script": "script", "bc": "BC-MA", "icq": "ICQ-MA"}
 
@@ -46,7 +48,7 @@ class Row:
     battle_won_mean: float
 
     @property
-    def task(self) -> tuple[str, str, str]:
+    def task(self) -> Task:
         """What can be compared: environment, map and level of the data."""
         return self.env, self.map_name, self.quality
 
@@ -140,40 +142,54 @@ def _t_quantile(degrees: int) -> float:
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown: one line for each method on each data set."""
-    lines = [
-        "| data set | method | seeds | return (max 20) | 95% interval | won |",
-        "| --- | --- | ---: | ---: | --- | ---: |",
-    ]
-    groups: dict[tuple[str, str, str], dict[str, list[Row]]] = defaultdict(dict)
+    """Markdown: a line for each data set, or, where there is one, for each method on it."""
+    groups: dict[Task, dict[str, list[Row]]] = defaultdict(dict)
     for row in rows:
         groups[row.task].setdefault(row.algorithm, []).append(row)
-    recorded = [task for task in groups if task[2]]
-    for task in recorded or groups:
-        methods = groups.get((task[0], task[1], ""), {}) | groups[task]
-        for name in [*NAMES, *sorted(methods.keys() - NAMES.keys())]:
-            if name not in methods:
-                continue
-            group = methods[name]
-            mean, low, high = interval(group)
-            won = float(np.mean([row.battle_won_mean for row in group]))
-            lines.append(
-                f"| {' '.join(filter(None, task))} | {NAMES.get(name, name)} | "
-                f"{'' if name == 'data' else len(group)} | {mean:.2f} | "
-                f"{low:.2f} to {high:.2f} | {won:.0%} |"
-            )
-    return "\n".join(lines)
+    tasks = _tasks(groups)
+    found = {task: groups.get((*task[:2], ""), {}) | groups[task] for task in tasks}
+    names = {name for methods in found.values() for name in methods}
+    methods = [n for n in NAMES if n in names] + sorted(names - NAMES.keys())
+    titles = {task: " ".join(filter(None, task)) for task in tasks}
+    cells = {
+        (titles[task], NAMES.get(name, name)): _cell(found[task].get(name, []))
+        for task in tasks
+        for name in methods
+    }
+    sets, columns = list(titles.values()), [NAMES.get(name, name) for name in methods]
+    if len(tasks) > 1:
+        lines = [["data set", *columns], *([s, *(cells[s, c] for c in columns)] for s in sets)]
+    else:
+        lines = [["method", *sets], *([c, *(cells[s, c] for s in sets)] for c in columns)]
+    lines.insert(1, ["---", *["---:"] * (len(lines[0]) - 1)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _tasks(found: Iterable[Task]) -> list[Task]:
+    """In order, each once; live runs' tasks, which have no level, only if there are no others."""
+    tasks = sorted(set(found))
+    return [task for task in tasks if task[2]] or tasks
+
+
+def _cell(rows: list[Row]) -> str:
+    if not rows:
+        return ""
+    mean, low, _ = interval(rows)
+    won = float(np.mean([row.battle_won_mean for row in rows]))
+    seeds = f", {len(rows)} seeds" if len(rows) > 1 else ""
+    return f"{mean:.2f} ± {mean - low:.2f}, {won:.0%}{seeds}"
 
 
 def draw(runs: list[Run], rows: list[Row], path: Path) -> None:
     """Learning curves, one panel for each data set: mean over seeds, and their range."""
     from matplotlib.figure import Figure
 
-    every = list(dict.fromkeys(run.row().task for run in runs))
-    tasks = [task for task in every if task[2]] or every
+    tasks = _tasks(run.row().task for run in runs)
     columns = min(len(tasks), 3)
     figure = Figure(figsize=(4.6 * columns, 3.4 * -(-len(tasks) // columns)), layout="constrained")
     panels = np.atleast_1d(figure.subplots(-(-len(tasks) // columns), columns)).ravel()
+    for panel in panels[len(tasks) :]:
+        panel.remove()
     for panel, task in zip(panels, tasks, strict=False):
         curves: dict[str, list[list[tuple[int, float]]]] = defaultdict(list)
         for run, label in zip(runs, labels(runs), strict=True):
@@ -240,7 +256,7 @@ def _report(args: argparse.Namespace) -> int:
             draw(runs, rows, args.picture)
     if args.csv:
         write_csv(rows, args.csv)
-    sys.stdout.write(table(rows) + "\n")
+    sys.stdout.write(f"{table(rows)}\n\n{LEGEND}\n")
     return 0
 
 

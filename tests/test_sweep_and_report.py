@@ -87,8 +87,23 @@ def test_runs_with_other_keys_are_not_taken_for_other_seeds(
     capsys.readouterr()
     assert report.main([str(tmp_path)]) == 0
     shown = capsys.readouterr().out
-    assert "| bc lr=0.01 | 1 |" in shown
-    assert "| bc lr=0.001 | 1 |" in shown
+    lines = shown.splitlines()
+    assert lines[0] == f"| method | two_step {two_step_file.stem} |"
+    assert any(line.startswith("| bc lr=0.01 | ") for line in lines)
+    assert any(line.startswith("| bc lr=0.001 | ") for line in lines)
+
+
+def test_several_data_sets_are_lines_and_methods_columns() -> None:
+    def row(map_name: str, quality: str, algorithm: str, seed: int, mean: float) -> report.Row:
+        return report.Row("e", map_name, quality, algorithm, seed, 1, 5, mean, 0.5, 0.25)
+
+    rows = [row("a", "poor", "icq", seed, 10.0) for seed in (1, 2)]
+    rows += [row("a", "", "script", 1, 7.0), row("b", "poor", "bc", 1, 3.0)]
+    assert report.table(rows) == (
+        "| data set | script | BC-MA | ICQ-MA |\n| --- | ---: | ---: | ---: |\n"
+        "| e a poor | 7.00 ± 0.98, 25% |  | 10.00 ± 0.69, 25%, 2 seeds |\n"
+        "| e b poor |  | 3.00 ± 0.98, 25% |  |"
+    )
 
 
 def test_the_interval_holds_seeds_and_episodes() -> None:
