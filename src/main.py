@@ -31,7 +31,7 @@ Sacred's flags: -m DB (MongoDB), -F DIR (another folder), -u (no record), -n NAM
 """  # noqa: E501 - lines to copy
 
 OTHER_COMMANDS = (
-    "print_config", "print_dependencies", "print_named_configs", "save_config", "help",
+    "print_config", "print_dependencies", "print_named_configs", "save_config",
 )  # fmt: skip
 """Sacred's own: nothing is trained."""
 
@@ -78,7 +78,7 @@ def _sacred_flags(argv: list[str]) -> dict[str, Any]:
         flags = docopt(usage, argv, default_help=False)
     except DocoptExit as error:
         raise ConfigError(f"{' '.join(argv)}: not understood; see --help") from error
-    command = flags["COMMAND"]
+    command = "help" if flags["help"] else flags["COMMAND"]
     if command and "=" in command:
         raise ConfigError(f"{command}: write `with` before the first key=value")
     if command and command not in OTHER_COMMANDS:
@@ -103,7 +103,9 @@ def _run_through_sacred(settings: Settings, argv: list[str], flags: dict[str, An
         from sacred.observers import FileStorageObserver
 
     token = flags["--id"] or _new_token(settings.values["name"])
-    _, argv = take_flags(argv, ("-i", "--id"))
+    ids, argv = take_flags(argv, ("-i", "--id"))
+    if flags["--id"] and not any(ids.values()):
+        raise ConfigError(f"write the run's id as --id={token}")
     record = settings.run.results / "sacred" / token
     if record.exists():
         raise ConfigError(f"--id={token}: {record} is there already; choose another id")

@@ -27,7 +27,7 @@ from utils.records import completed_config
 
 Task = tuple[str, str, str]
 LAST, DRAWS = 5, 200_000
-LEGEND = "Return (maximum 20) ± half of its 95% interval, battles won, number of seeds if several."
+LEGEND = "Return ± half of its 95% interval, battles won, number of seeds if several."
 NOT_IDENTITY = FREE_TO_CHANGE - {"t_max", "dataset", "evaluate"}
 NAMES = {"data": "data", "script": "script", "bc": "BC-MA", "icq": "ICQ-MA"}
 

@@ -47,7 +47,7 @@ def _combinations(flags: dict[str, str], rest: list[str]) -> list[tuple[list[str
     for alg, *words in itertools.product(flags["--config"].split(","), *choices):
         names = [f"--config={alg}", f"--env-config={flags['--env-config']}"]
         settings = load_settings(alg, flags["--env-config"], parse_updates(words))
-        found.append(([*names, "with", *words], settings.values))
+        found.append(([*names, *(["with", *words] if words else [])], settings.values))
     return found
 
 
@@ -64,9 +64,11 @@ def _pending(combinations: list[tuple[list[str], dict[str, Any]]]) -> list[list[
 
 
 def _completed_configs(folder: Path) -> list[dict[str, Any]]:
-    """Of runs that ended, resumed or not."""
-    configs = [completed_config(record) for record in folder.glob("sacred/*")]
-    return [config | {"checkpoint_path": ""} for config in configs if config]
+    """Of runs that ended; of a run that was resumed also what it was before."""
+    configs = [completed_config(record.parent) for record in folder.glob("sacred/*/run.json")]
+    completed = [config for config in configs if config]
+    resumed = [c | {"checkpoint_path": ""} for c in completed if not c["evaluate"]]
+    return completed + resumed
 
 
 def _run_all(commands: list[list[str]], jobs: int) -> int:

@@ -136,6 +136,8 @@ def test_sacreds_flags_behind_with(tmp_path: Path, two_step_file: Path) -> None:
         ("foo", "foo is not a command; there are print_config, "),
         ("gamma=0.5", "gamma=0.5: write `with` before the first key=value"),
         ("--nonsense", "--nonsense: not understood; see --help"),
+        ("help", "help is not a command; there are print_config, "),
+        ("-imine", "write the run's id as --id=mine"),
     ],
 )
 def test_a_stray_word_is_one_line(

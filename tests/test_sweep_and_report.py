@@ -37,6 +37,12 @@ def test_a_sweep_runs_every_combination_once(
     assert len(list(results.glob("sacred/*/run.json"))) == 4
 
 
+def test_a_sweep_without_keys_makes_commands_without_with() -> None:
+    flags = {"--config": "bc,icq", "--env-config": "two_step"}
+    commands = [command for command, _ in sweep._combinations(flags, [])]
+    assert commands == [[f"--config={alg}", "--env-config=two_step"] for alg in ("bc", "icq")]
+
+
 def test_a_sweep_refuses_a_bad_value_before_anything_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
