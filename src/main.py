@@ -47,10 +47,13 @@ def main(argv: list[str]) -> int:
 
 def _main(argv: list[str]) -> int:
     names, rest = take_flags(argv, ("--config", "--env-config"))
-    flags = _sacred_flags(rest)
+    with _quiet_import():
+        from sacred import Experiment
+    experiment = Experiment("icq")
+    flags = _sacred_flags(experiment, rest)
     updates = parse_updates(flags["UPDATE"])
     settings = load_settings(names["--config"], names["--env-config"], updates)
-    return _run_through_sacred(settings, rest, flags)
+    return _run_through_sacred(experiment, settings, updates, flags)
 
 
 def take_flags(argv: list[str], flags: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
@@ -67,13 +70,11 @@ def take_flags(argv: list[str], flags: tuple[str, ...]) -> tuple[dict[str, str],
     return values, rest
 
 
-def _sacred_flags(argv: list[str]) -> dict[str, Any]:
+def _sacred_flags(experiment: Any, argv: list[str]) -> dict[str, Any]:
     """Sacred's flags, COMMAND and UPDATE (what stands behind `with`), read by its own usage."""
-    with _quiet_import():
-        from docopt import DocoptExit, docopt
-        from sacred import Experiment
+    from docopt import DocoptExit, docopt
 
-    _, _, usage = Experiment("icq").get_usage("main.py")
+    _, _, usage = experiment.get_usage("main.py")
     try:
         flags = docopt(usage, argv, default_help=False)
     except DocoptExit as error:
@@ -97,19 +98,15 @@ def parse_updates(words: list[str]) -> dict[str, Any]:
     return updates
 
 
-def _run_through_sacred(settings: Settings, argv: list[str], flags: dict[str, Any]) -> int:
-    with _quiet_import():
-        from sacred import Experiment
-        from sacred.observers import FileStorageObserver
+def _run_through_sacred(
+    experiment: Any, settings: Settings, updates: dict[str, Any], flags: dict[str, Any]
+) -> int:
+    from sacred.observers import FileStorageObserver
 
     token = flags["--id"] or _new_token(settings.values["name"])
-    ids, argv = take_flags(argv, ("-i", "--id"))
-    if flags["--id"] and not any(ids.values()):
-        raise ConfigError(f"write the run's id as --id={token}")
     record = settings.run.results / "sacred" / token
     if record.exists():
         raise ConfigError(f"--id={token}: {record} is there already; choose another id")
-    experiment = Experiment("icq")
     experiment.logger = None
     experiment.add_config(settings.values)
     experiment.observers.append(FileStorageObserver(settings.run.results / "sacred"))
@@ -121,13 +118,10 @@ def _run_through_sacred(settings: Settings, argv: list[str], flags: dict[str, An
         assert trainer is not None
         return trainer.run(_run)
 
-    ours = [f"--id={token}"]
-    if not flags["--debug"]:
-        ours.append("--debug")  # mistakes come back to main
-    if not flags["--capture"]:
-        ours.append("--capture=sys")
+    options = flags | {"--id": token, "--capture": flags["--capture"] or "sys"}
+    options["--debug"] = True  # mistakes come back to main
     try:
-        experiment.run_commandline(["main.py", *ours, *argv])
+        experiment.run(flags["COMMAND"], updates, options=options)
     except KeyboardInterrupt:
         if trainer is not None and trainer.models_dir.is_dir():
             sys.stderr.write(f"Resume with checkpoint_path={trainer.models_dir}\n")

@@ -14,19 +14,19 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
+from scipy.special import stdtrit
 
 from utils.config import FREE_TO_CHANGE, RunConfig
 from utils.errors import ConfigError, DataError, exit_code_of
-from utils.records import completed_config
+from utils.records import completed_configs
 
 Task = tuple[str, str, str]
-LAST, DRAWS = 5, 200_000
+LAST = 5
 LEGEND = "Return ± half of its 95% interval, battles won, number of seeds if several."
 NOT_IDENTITY = FREE_TO_CHANGE - {"t_max", "dataset", "evaluate"}
 NAMES = {"data": "data", "script": "script", "bc": "BC-MA", "icq": "ICQ-MA"}
@@ -60,6 +60,12 @@ class Run:
     config: dict[str, Any]
     stats: dict[str, list[tuple[int, float]]]
 
+    @property
+    def task(self) -> Task:
+        """As `Row.task`."""
+        map_name = self.config["env_args"].get("map_name", "")
+        return self.config["env"], map_name, _quality(self.config)
+
     def row(self) -> Row:
         """The mean of the last five evaluations, as the rule at the top says."""
         means, errors, won, counts = (
@@ -68,9 +74,7 @@ class Run:
         )
         config = self.config
         return Row(
-            env=config["env"],
-            map_name=config["env_args"].get("map_name", ""),
-            quality=_quality(config),
+            *self.task,
             algorithm=config["name"],
             seed=config["seed"],
             t_max=config["t_max"] if config["learner"] else 0,
@@ -84,14 +88,11 @@ class Run:
 def read_runs(folder: Path) -> list[Run]:
     """Every completed run in a results folder; of equal configurations the latest."""
     latest: dict[str, Run] = {}
-    for record in sorted(folder.glob("sacred/*/run.json"), key=lambda p: p.stat().st_mtime):
-        metrics = folder / "metrics" / f"{record.parent.name}.csv"
-        config = completed_config(record.parent)
-        if config is None or not metrics.is_file():
-            continue
+    for token, config in completed_configs(folder).items():
+        metrics = folder / "metrics" / f"{token}.csv"
+        if not metrics.is_file() or (config["evaluate"] and config["learner"]):
+            continue  # a look at one checkpoint is not a run
         run = Run(config, _read_stats(metrics))
-        if run.config["evaluate"] and run.config["learner"]:
-            continue  # a look at one checkpoint, not a run
         if "test_return_mean" in run.stats:
             latest[_identity(run.config)] = run
     if not latest:
@@ -105,7 +106,7 @@ def collect(runs: Iterable[Run]) -> list[Row]:
     rows = [
         replace(run.row(), algorithm=label) for run, label in zip(runs, labels(runs), strict=True)
     ]
-    data = {run.row().task: run.config for run in runs if run.config["runner"] == "offline"}
+    data = {run.task: run.config for run in runs if run.config["runner"] == "offline"}
     return rows + [_data_row(config) for config in data.values()]
 
 
@@ -113,10 +114,10 @@ def labels(runs: list[Run]) -> list[str]:
     """Each run's algorithm, with the keys in which it differs from others of its name and data."""
     groups: dict[tuple[object, ...], list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
-        groups[run.row().task, run.config["name"]].append(run.config)
+        groups[run.task, run.config["name"]].append(run.config)
     found = []
     for run in runs:
-        rivals = groups[run.row().task, run.config["name"]]
+        rivals = groups[run.task, run.config["name"]]
         keys = run.config.keys() - NOT_IDENTITY - {"seed"}
         differing = sorted(k for k in keys if any(c.get(k) != run.config[k] for c in rivals))
         found.append(" ".join([run.config["name"], *(f"{k}={run.config[k]}" for k in differing)]))
@@ -130,15 +131,8 @@ def interval(rows: list[Row]) -> tuple[float, float, float]:
     half = 1.96 * float((errors**2).sum()) ** 0.5 / len(rows)
     if len(rows) > 1:
         error = float(means.std(ddof=1)) / len(rows) ** 0.5
-        half = max(half, error * _t_quantile(len(rows) - 1))
+        half = max(half, error * float(stdtrit(len(rows) - 1, 0.975)))
     return float(means.mean()), float(means.mean()) - half, float(means.mean()) + half
-
-
-@cache
-def _t_quantile(degrees: int) -> float:
-    """The 97.5% quantile of Student's t, from seeded draws (to about 1%)."""
-    draws = np.random.default_rng(0).standard_t(degrees, DRAWS)
-    return float(np.quantile(np.abs(draws), 0.95))
 
 
 def table(rows: list[Row]) -> str:
@@ -150,17 +144,13 @@ def table(rows: list[Row]) -> str:
     found = {task: groups.get((*task[:2], ""), {}) | groups[task] for task in tasks}
     names = {name for methods in found.values() for name in methods}
     methods = [n for n in NAMES if n in names] + sorted(names - NAMES.keys())
-    titles = {task: " ".join(filter(None, task)) for task in tasks}
-    cells = {
-        (titles[task], NAMES.get(name, name)): _cell(found[task].get(name, []))
-        for task in tasks
-        for name in methods
-    }
-    sets, columns = list(titles.values()), [NAMES.get(name, name) for name in methods]
-    if len(tasks) > 1:
-        lines = [["data set", *columns], *([s, *(cells[s, c] for c in columns)] for s in sets)]
-    else:
-        lines = [["method", *sets], *([c, *(cells[s, c] for s in sets)] for c in columns)]
+    lines = [["data set", *(NAMES.get(name, name) for name in methods)]]
+    for task in tasks:
+        cells = (_cell(found[task].get(name, [])) for name in methods)
+        lines.append([" ".join(filter(None, task)), *cells])
+    if len(tasks) == 1:
+        lines = [list(column) for column in zip(*lines, strict=True)]
+        lines[0][0] = "method"
     lines.insert(1, ["---", *["---:"] * (len(lines[0]) - 1)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -184,16 +174,17 @@ def draw(runs: list[Run], rows: list[Row], path: Path) -> None:
     """Learning curves, one panel for each data set: mean over seeds, and their range."""
     from matplotlib.figure import Figure
 
-    tasks = _tasks(run.row().task for run in runs)
+    tasks = _tasks(run.task for run in runs)
     columns = min(len(tasks), 3)
     figure = Figure(figsize=(4.6 * columns, 3.4 * -(-len(tasks) // columns)), layout="constrained")
     panels = np.atleast_1d(figure.subplots(-(-len(tasks) // columns), columns)).ravel()
     for panel in panels[len(tasks) :]:
         panel.remove()
+    named = list(zip(runs, labels(runs), strict=True))
     for panel, task in zip(panels, tasks, strict=False):
         curves: dict[str, list[list[tuple[int, float]]]] = defaultdict(list)
-        for run, label in zip(runs, labels(runs), strict=True):
-            if run.row().task == task:
+        for run, label in named:
+            if run.task == task:
                 curves[label].append(run.stats["test_return_mean"])
         for color, name in enumerate(sorted(curves)):
             common = min(len(curve) for curve in curves[name])

@@ -18,7 +18,7 @@ from main import parse_updates, take_flags
 from utils.config import ROOT, available, load_settings
 from utils.errors import ConfigError, exit_code_of
 from utils.logging import progress_bar
-from utils.records import completed_config
+from utils.records import completed_configs
 
 
 def main(argv: list[str]) -> int:
@@ -57,18 +57,17 @@ def _pending(combinations: list[tuple[list[str], dict[str, Any]]]) -> list[list[
     for command, values in combinations:
         folder = ROOT / values["local_results_path"]
         if folder not in completed:
-            completed[folder] = list(_completed_configs(folder))
+            completed[folder] = _completed(folder)
         if values not in completed[folder]:
             pending.append(command)
     return pending
 
 
-def _completed_configs(folder: Path) -> list[dict[str, Any]]:
-    """Of runs that ended; of a run that was resumed also what it was before."""
-    configs = [completed_config(record.parent) for record in folder.glob("sacred/*/run.json")]
-    completed = [config for config in configs if config]
-    resumed = [c | {"checkpoint_path": ""} for c in completed if not c["evaluate"]]
-    return completed + resumed
+def _completed(folder: Path) -> list[dict[str, Any]]:
+    """Configurations of runs that ended; of one that was resumed also what it was before."""
+    configs = list(completed_configs(folder).values())
+    resumed = [c for c in configs if c["checkpoint_path"] and not c["evaluate"]]
+    return configs + [config | {"checkpoint_path": ""} for config in resumed]
 
 
 def _run_all(commands: list[list[str]], jobs: int) -> int:

@@ -9,31 +9,23 @@ from collections.abc import Callable
 class UserError(Exception):
     """The message says what is wrong, where, and what to do."""
 
-    exit_code = 1  # of what happens during a run; what is found before it gives 2
+    exit_code = 2
 
 
 class ConfigError(UserError):
     """A key, value or file name in the configuration."""
 
-    exit_code = 2
-
 
 class DataError(UserError):
     """A recorded data set that cannot be trusted or does not fit."""
-
-    exit_code = 2
 
 
 class CheckpointError(UserError):
     """A checkpoint that is missing or does not fit."""
 
-    exit_code = 2
-
 
 class MissingExtraError(UserError):
     """A part of the project whose packages are not installed."""
-
-    exit_code = 2
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(
@@ -52,7 +44,7 @@ def exit_code_of(program: Callable[[], int]) -> int:
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         sys.stderr.write(f"{type(error).__name__}:{where}: {error.strerror or error}\n")
-        return UserError.exit_code
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted.\n")
         return 130
