@@ -26,7 +26,7 @@ from run import resolve_device
 from runners.live_runner import ParallelRunner
 from utils.config import load_settings
 
-ALGORITHMS = ("bc", "icq", "vdn", "qmix")
+ALGORITHMS = ("bc", "bcq", "cql", "icq", "icq_official", "vdn", "qmix")
 EPISODES, SHORTEST, LONGEST = 32, 40, 80
 WARM_UP, STEPS = 3, 20
 
@@ -74,7 +74,7 @@ def train() -> None:
         settings = load_settings(name, "smax", {})
         info = ParallelRunner(settings.run, device).get_env_info()
         torch.manual_seed(1)
-        mac = mac_REGISTRY[settings.run.mac](info, settings.run)
+        mac = mac_REGISTRY[settings.run.mac](info, settings)
         learner = le_REGISTRY[settings.run.learner](mac, info, settings.learner, device)
         batch = random_batch(info, EPISODES).to(device)
         took = seconds(lambda learner=learner, batch=batch: learner.train(batch), device)
@@ -88,7 +88,7 @@ def play() -> None:
         settings = load_settings("qmix", "smax", {"env_args": {"map_name": map_name}})
         device = torch.device("cpu")
         runner = ParallelRunner(settings.run, device)
-        mac = mac_REGISTRY[settings.run.mac](runner.get_env_info(), settings.run)
+        mac = mac_REGISTRY[settings.run.mac](runner.get_env_info(), settings)
         runner.setup(mac)
         runner.evaluate(1)
         start = time.perf_counter()

@@ -19,7 +19,9 @@ def main(argv: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python src/dataset.py", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="record | inspect | check | manifest")
+    commands = parser.add_subparsers(
+        required=True, metavar="record | inspect | check | merge | manifest"
+    )
     record = commands.add_parser("record", help="play checkpoints of live runs and record them")
     record.add_argument("runs", nargs="*", type=Path, help="folders of results/models")
     record.add_argument("--env-config", default="", help="with no runs: random play in this env")
@@ -39,6 +41,11 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="look at every row and compare the checksums")
     check.add_argument("files", nargs="+", type=Path)
     check.set_defaults(run=_check)
+    merge = commands.add_parser("merge", help="the episodes of several files in one")
+    merge.add_argument("files", nargs="+", type=Path)
+    merge.add_argument("--out", type=Path, required=True, help="the new file")
+    merge.add_argument("--compress", action="store_true", help="for shipping: smaller, slower")
+    merge.set_defaults(run=_merge)
     manifest = commands.add_parser("manifest", help="write offline_data/manifest.yaml anew")
     manifest.set_defaults(run=_manifest)
     return parser
@@ -97,6 +104,16 @@ def _check(args: argparse.Namespace) -> int:
         known = check_manifest(path)
         listed = "as in the manifest" if known else "not in the manifest"
         sys.stdout.write(f"{path}: {len(data)} episodes, sound, {listed}\n")
+    return 0
+
+
+def _merge(args: argparse.Namespace) -> int:
+    from data.merge import merge
+
+    if args.out.suffix != ".h5":
+        raise ConfigError(f"--out={args.out} must end in .h5")
+    n = merge(args.files, args.out, args.compress)
+    sys.stdout.write(f"wrote {args.out}: {n} episodes\n")
     return 0
 
 

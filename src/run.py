@@ -55,7 +55,7 @@ class Trainer:
         if self.config.test_nepisode or self.config.runner != "offline":
             env_REGISTRY[self.config.env].check_installed()
         info = self.runner.get_env_info()
-        self.mac = mac_REGISTRY[self.config.mac](info, self.config)
+        self.mac = mac_REGISTRY[self.config.mac](info, settings)
         self.mac.agent.to(self.device)
         self.runner.setup(self.mac)
         self.learner: Learner | None = None

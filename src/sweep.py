@@ -34,7 +34,7 @@ def _main(argv: list[str]) -> int:
     jobs = flags["--jobs"] or str(os.cpu_count() or 1)
     if not jobs.isdigit() or int(jobs) < 1:
         raise ConfigError(f"--jobs={jobs} must be 1 or more")
-    return _run_all(_pending(_combinations(flags, rest)), int(jobs))
+    return run_all(pending(_combinations(flags, rest)), int(jobs))
 
 
 def _combinations(flags: dict[str, str], rest: list[str]) -> list[tuple[list[str], dict[str, Any]]]:
@@ -51,16 +51,17 @@ def _combinations(flags: dict[str, str], rest: list[str]) -> list[tuple[list[str
     return found
 
 
-def _pending(combinations: list[tuple[list[str], dict[str, Any]]]) -> list[list[str]]:
+def pending(combinations: list[tuple[list[str], dict[str, Any]]]) -> list[list[str]]:
+    """The commands of those (command, its configuration) that have not been completed."""
     completed: dict[Path, list[dict[str, Any]]] = {}
-    pending = []
+    left = []
     for command, values in combinations:
         folder = ROOT / values["local_results_path"]
         if folder not in completed:
             completed[folder] = _completed(folder)
         if values not in completed[folder]:
-            pending.append(command)
-    return pending
+            left.append(command)
+    return left
 
 
 def _completed(folder: Path) -> list[dict[str, Any]]:
@@ -70,7 +71,8 @@ def _completed(folder: Path) -> list[dict[str, Any]]:
     return configs + [config | {"checkpoint_path": ""} for config in resumed]
 
 
-def _run_all(commands: list[list[str]], jobs: int) -> int:
+def run_all(commands: list[list[str]], jobs: int) -> int:
+    """Run `python src/main.py` with each of the commands' words, `jobs` at a time -> exit code."""
     bar = progress_bar(len(commands), 0, " runs")
     failures = 0
     with ThreadPoolExecutor(jobs) as pool:

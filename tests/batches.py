@@ -27,6 +27,12 @@ TARGETED = [
     if "target_update_interval" in type(load_settings(a, "two_step", {}).learner).model_fields
 ]
 """Those with target networks."""
+PER_BATCH = [
+    a
+    for a in LEARNT
+    if load_settings(a, "two_step", {}).values.get("critic_step_per") != "time_step"
+]
+"""Those that step once per batch, however many time steps it has."""
 
 
 def random_batch(
@@ -97,7 +103,7 @@ def make_learner(
     small = {"rnn_hidden_dim": 8} | updates
     settings = load_settings(alg, "two_step", small)
     torch.manual_seed(seed)
-    mac = mac_REGISTRY[settings.run.mac](info, settings.run)
+    mac = mac_REGISTRY[settings.run.mac](info, settings)
     learner = le_REGISTRY[settings.run.learner](mac, info, settings.learner, CPU)
     learner.networks.to(dtype)
     return learner

@@ -18,6 +18,7 @@ import main
 from data.card import QUANTILES
 from data.read import RecordedEpisodes
 from data.record import MEASURED_EPISODES, Recorder, load_policy
+from data.schema import EPISODES, STEPS
 from utils.config import ROOT, available
 
 PAYOFF = {1: np.array([[7, 7], [7, 7]]), 2: np.array([[0, 1], [1, 8]])}
@@ -107,6 +108,46 @@ def test_the_card_counts_what_is_in_the_file(two_step_file: Path, capsys: Captur
         assert line in lines
     assert any(line.startswith("made with  ") and f"commit={commit}" in line for line in lines)
     assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_merging_keeps_every_episode_and_its_provenance(
+    runs: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    poor, random = record_poor(runs, tmp_path), record_random(tmp_path, "--episodes=100")
+    out = tmp_path / "mixed.h5"
+    assert dataset.main(["merge", str(poor.path), str(random.path), f"--out={out}"]) == 0
+    assert capsys.readouterr().out.endswith(f"wrote {out}: 180 episodes\n")
+    merged = RecordedEpisodes(out)
+    for name in STEPS:
+        both = np.concatenate([poor.steps[name], random.steps[name]])
+        assert np.array_equal(merged.steps[name], both), name
+    for name in EPISODES:
+        both = np.concatenate([poor.episodes[name], random.episodes[name]])
+        if name == "policy":
+            both[80:] += len(poor.metadata.policies)
+        assert np.array_equal(merged.episodes[name], both), name
+    assert merged.metadata.policies == poor.metadata.policies + random.metadata.policies
+    assert merged.metadata.quality == "mixed"
+    sources = merged.metadata.made_with["merged"]
+    assert [s["sha256"] for s in sources] == [poor.sha256, random.sha256]
+    assert [s["epsilon"] for s in sources] == [0.05, 1.0]
+    assert dataset.main(["check", str(out)]) == 0
+
+
+def test_what_cannot_be_merged_is_one_line(
+    two_step_file: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    smax = ROOT / "offline_data/smax/3s_vs_3z/poor.h5"
+    out = tmp_path / "mixed.h5"
+    code, message = refuse(capsys, "merge", str(two_step_file), str(smax), f"--out={out}")
+    assert (code, out.exists()) == (2, False)
+    assert f"{smax} was recorded on " in message
+    code, message = refuse(capsys, "merge", str(two_step_file), f"--out={two_step_file}")
+    assert (code, message) == (
+        2, f"DataError: {two_step_file} is one of the files to merge; choose another --out"
+    )  # fmt: skip
+    code, message = refuse(capsys, "merge", str(two_step_file), f"--out={tmp_path / 'x.txt'}")
+    assert (code, message) == (2, f"ConfigError: --out={tmp_path / 'x.txt'} must end in .h5")
 
 
 def test_the_picture_goes_where_it_is_told(two_step_file: Path, tmp_path: Path) -> None:

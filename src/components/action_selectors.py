@@ -1,6 +1,8 @@
-"""How a controller turns its outputs into actions."""
+"""REGISTRY of action selectors: how a controller turns its outputs into actions."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -22,3 +24,21 @@ def epsilon_greedy(
     random = noise.masked_fill(~avail_actions, -1.0).argmax(-1)
     explore = torch.rand(greedy.shape, generator=generator).to(outputs.device) < epsilon
     return torch.where(explore, random, greedy)
+
+
+def multinomial(
+    outputs: Tensor, avail_actions: Tensor, epsilon: float, generator: torch.Generator | None
+) -> Tensor:
+    """A sample of the softmax over the available actions, or with `epsilon` any of them.
+
+    Shapes and chance as in `epsilon_greedy`; without a generator the likeliest action.
+    """
+    logits = outputs.masked_fill(~avail_actions, -torch.inf)
+    if generator is not None:
+        uniform = torch.rand(avail_actions.shape, generator=generator).to(outputs.device)
+        logits = logits - (-uniform.clamp(min=1e-20).log()).log()  # Gumbel: the argmax is a sample
+    return epsilon_greedy(logits, avail_actions, epsilon, generator)
+
+
+Selector = Callable[[Tensor, Tensor, float, torch.Generator | None], Tensor]
+REGISTRY: dict[str, Selector] = {"epsilon_greedy": epsilon_greedy, "multinomial": multinomial}

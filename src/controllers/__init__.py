@@ -5,6 +5,7 @@ from utils.registry import Registry
 REGISTRY = Registry(
     {
         "basic_mac": "controllers.basic_controller:BasicMAC",
+        "bcq_mac": "controllers.bcq_controller:BCQMAC",
         "scripted_mac": "controllers.scripted_controller:ScriptedMAC",
     }
 )

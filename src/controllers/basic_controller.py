@@ -5,17 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from components.action_selectors import epsilon_greedy
+from components.action_selectors import REGISTRY as action_REGISTRY
 from envs.base import EnvInfo
 from modules.agents import REGISTRY as agent_REGISTRY
-from utils.config import RunConfig
+from utils.config import Settings
 
 
 class BasicMAC:
     """Keeps the agent network and nothing between calls: the hidden state is the caller's."""
 
-    def __init__(self, info: EnvInfo, config: RunConfig) -> None:
+    def __init__(self, info: EnvInfo, settings: Settings) -> None:
+        config = settings.run
         self._info = info
+        self._select = action_REGISTRY[config.action_selector]
         self._obs_last_action = config.obs_last_action
         self._obs_agent_id = config.obs_agent_id
         input_dim = (
@@ -48,7 +50,12 @@ class BasicMAC:
     ) -> tuple[Tensor, Tensor | None]:
         """One step: obs (B,N,O), avail_actions (B,N,A), last_actions (B,N) -> actions (B,N)."""
         outputs, hidden = self.forward(obs.unsqueeze(1), last_actions.unsqueeze(1), hidden)
-        return epsilon_greedy(outputs.squeeze(1), avail_actions, epsilon, generator), hidden
+        scores = self._scores(outputs.squeeze(1), obs, avail_actions)
+        return self._select(scores, avail_actions, epsilon, generator), hidden
+
+    def _scores(self, outputs: Tensor, obs: Tensor, avail_actions: Tensor) -> Tensor:
+        """(B,N,A): of which the highest available one is the greedy action."""
+        return outputs
 
     def _inputs(self, obs: Tensor, last_actions: Tensor) -> Tensor:
         parts = [obs]

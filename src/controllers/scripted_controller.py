@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from components.action_selectors import epsilon_greedy
 from envs.base import EnvInfo
-from utils.config import RunConfig
+from utils.config import Settings
 from utils.errors import ConfigError
 
 ADVANCE = "east"
@@ -16,9 +16,11 @@ ADVANCE = "east"
 class ScriptedMAC:
     """Ranks the actions once and for all; the best available one is taken."""
 
-    def __init__(self, info: EnvInfo, config: RunConfig) -> None:
+    def __init__(self, info: EnvInfo, settings: Settings) -> None:
         if ADVANCE not in info.action_names:
-            raise ConfigError(f"mac=scripted_mac plays battle maps only, env={config.env} is none")
+            raise ConfigError(
+                f"mac=scripted_mac plays battle maps only, env={settings.run.env} is none"
+            )
         self.agent: nn.Module = nn.Module()
         attacks = [name for name in info.action_names if name.startswith("attack")]
         order = [*attacks, ADVANCE]

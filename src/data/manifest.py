@@ -14,6 +14,7 @@ from utils.errors import DataError
 
 FOLDER = ROOT / "offline_data"
 MANIFEST = FOLDER / "manifest.yaml"
+MIXED = "mixed.h5"
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -31,8 +32,9 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def write_manifest() -> None:
-    """Describe every file in offline_data."""
-    rows = {str(p.relative_to(FOLDER)): describe(p) for p in sorted(FOLDER.rglob("*.h5"))}
+    """Describe every file in offline_data but the merged ones, which git leaves out."""
+    paths = [p for p in sorted(FOLDER.rglob("*.h5")) if p.name != MIXED]
+    rows = {str(p.relative_to(FOLDER)): describe(p) for p in paths}
     MANIFEST.write_text("# Made by: python src/dataset.py manifest\n" + yaml.safe_dump(rows))
 
 

@@ -42,9 +42,10 @@ class BehaviourPolicy:
 def load_policy(folder: Path) -> BehaviourPolicy:
     """The policy of one checkpoint of a live run."""
     learner_state, trainer_state = read_checkpoint(folder)
-    config = check_settings(trainer_state["config"]).run
+    settings = check_settings(trainer_state["config"])
+    config = settings.run
     info = env_REGISTRY[config.env].env_info(config.env_args)
-    mac = mac_REGISTRY[config.mac](info, config)
+    mac = mac_REGISTRY[config.mac](info, settings)
     load_agent(mac.agent, learner_state, folder)
     facts = {
         "algorithm": config.name,
@@ -57,10 +58,11 @@ def load_policy(folder: Path) -> BehaviourPolicy:
 
 def random_policy(env_config: str, seed: int) -> BehaviourPolicy:
     """A network that is never trained, to be played with epsilon 1."""
-    config = load_settings("qmix", env_config, {"seed": seed}).run
+    settings = load_settings("qmix", env_config, {"seed": seed})
+    config = settings.run
     info = env_REGISTRY[config.env].env_info(config.env_args)
     facts = {"algorithm": "random", "seed": seed}
-    return BehaviourPolicy(mac_REGISTRY[config.mac](info, config), config, facts)
+    return BehaviourPolicy(mac_REGISTRY[config.mac](info, settings), config, facts)
 
 
 def checkpoints_of(run: Path) -> list[Path]:
@@ -130,8 +132,7 @@ class Recorder:
             "epsilon": self._epsilon,
             "seed": self._seed,
             "batch_size_run": self._config.batch_size_run,
-            "commit": _commit(),
-            "packages": {name: _version(name) for name in PACKAGES},
+            **software(),
         }
 
     def _check_same_game(self, policy: BehaviourPolicy) -> None:
@@ -166,6 +167,11 @@ def _spread(group: list[BehaviourPolicy], count: int) -> list[BehaviourPolicy]:
     group = sorted(group, key=lambda p: p.facts["return_mean"])
     picks = np.unique(np.linspace(0, len(group) - 1, count).round().astype(int))
     return [group[i] for i in picks]
+
+
+def software() -> dict[str, Any]:
+    """The commit and the packages that made a file."""
+    return {"commit": _commit(), "packages": {name: _version(name) for name in PACKAGES}}
 
 
 def _version(package: str) -> str:

@@ -44,21 +44,23 @@ class EpisodeWriter:
 
     def append(self, batch: EpisodeBatch, battle_won: np.ndarray, policy: int, seed: int) -> None:
         """Add the B episodes of one round of battles, played by `policies[policy]`."""
+        slots = np.arange(batch.batch_size)
+        ours = {"battle_won": battle_won, "policy": policy, "seed": seed, "slot": slots}
+        self.append_with(batch, {k: np.broadcast_to(v, slots.shape) for k, v in ours.items()})
+
+    def append_with(self, batch: EpisodeBatch, facts: dict[str, np.ndarray]) -> None:
+        """Add B episodes; facts: battle_won, policy, seed and slot of each, arrays (B,)."""
         lengths = batch.lengths.numpy()
         rows = np.arange(batch.mask.shape[1] + 1) <= lengths[:, None]
         tensors = {k: v.numpy() for k, v in batch.tensors().items()}
         tensors["rewards"] = np.pad(tensors["rewards"] * tensors["mask"], ((0, 0), (0, 1)))
         for name in STEPS:
             _extend(self._file[f"steps/{name}"], tensors[name][rows])
-        facts = {
+        facts = facts | {
             "length": lengths,
             "return": batch.returns.numpy(),
             "terminated": (tensors["terminated"] & tensors["mask"]).any(1),
             "truncated": (tensors["truncated"] & tensors["mask"]).any(1),
-            "battle_won": battle_won,
-            "policy": np.full(len(lengths), policy),
-            "seed": np.full(len(lengths), seed),
-            "slot": np.arange(len(lengths)),
         }
         for name in EPISODES:
             _extend(self._file[f"episodes/{name}"], facts[name])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
@@ -16,28 +16,31 @@ class Learner(ABC):
     """A learner names its networks and optimisers; everything here follows from the names.
 
     `networks` has the targets too, as `target_*`. `optimisers` are named as PyMARL names their
-    files (`opt`, `agent_opt`, `critic_opt`). `steps` counts calls of `train`.
+    files (`opt`, `agent_opt`, `critic_opt`). `steps` counts calls of `train`; `counters` are the
+    attributes that must survive a restart with it.
     """
 
     networks: nn.ModuleDict
     optimisers: dict[str, Optimizer]
     steps: int = 0
+    counters: ClassVar[tuple[str, ...]] = ("steps",)
 
     @abstractmethod
     def train(self, batch: EpisodeBatch) -> dict[str, Tensor]:
         """One update from a batch on the learner's device -> detached scalars, not waited for."""
 
     def state_dict(self) -> dict[str, Any]:
-        """{file name: state}: networks, targets, optimisers, and the count of steps."""
+        """{file name: state}: networks, targets, optimisers; and the counters."""
         parts: dict[str, Any] = {name: net.state_dict() for name, net in self.networks.items()}
         parts |= {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
-        return parts | {"steps": self.steps}
+        return parts | {name: getattr(self, name) for name in self.counters}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
         for name, part in self.networks.items() | self.optimisers.items():
             part.load_state_dict(state[name])
-        self.steps = state["steps"]
+        for name in self.counters:
+            setattr(self, name, state[name])
 
     def _descend(self, optimiser: Optimizer, loss: Tensor, grad_norm_clip: float) -> Tensor:
         """One clipped step; returns the gradient's norm before clipping."""

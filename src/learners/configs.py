@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class LearnerConfig(BaseModel):
@@ -41,15 +41,53 @@ class QConfig(CriticConfig):
     double_q: bool
 
 
-class ICQConfig(CriticConfig):
-    """ICQ-MA. Its policy weights need the mixer's w_i, so the mixer must be linear."""
+class DecomposedConfig(CriticConfig):
+    """BCQ-MA, CQL-MA and ICQ-MA use the mixer's w_i, so the mixer must be linear."""
 
-    mixer: Literal["linear"]
+    mixer: Literal["linear", "normalised", "uniform"]
     critic: str
     critic_lr: float = Field(gt=0)
     critic_hidden_dim: int = Field(ge=1)
     critic_sees_state: bool
-    critic_steps: int = Field(ge=1)
+    optimiser: Literal["adam", "rmsprop"]
+
+
+class BCQConfig(DecomposedConfig):
+    """BCQ-MA."""
+
+    zeta: float = Field(ge=0, lt=1)
+
+    @field_validator("critic_sees_state")
+    @classmethod
+    def _acts_without_the_state(cls, value: bool) -> bool:
+        if value:
+            raise ValueError("the critic of BCQ-MA acts, so it must do without the state")
+        return value
+
+
+class CQLConfig(DecomposedConfig):
+    """CQL-MA."""
+
+    cql_alpha: float = Field(ge=0)
+    policy_gradient: Literal["expected", "recorded"]
+
+
+class ICQConfig(DecomposedConfig):
+    """ICQ-MA, its ablations and its official code."""
+
     policy_temperature: float = Field(gt=0)
-    max_weight: float = Field(ge=1)
+    max_weight: float | None = Field(ge=1)
     value_temperature: float = Field(gt=0)
+    critic_steps: int = Field(ge=1)
+    target: Literal["implicit", "q_lambda", "tree_backup"]
+    joint_weights: bool
+    softmax_over: Literal["batch", "time_step"]
+    softmax_padding: bool
+    mixer_weight: Literal["exponent", "factor"]
+    forced_actions: bool
+    critic_step_per: Literal["batch", "time_step"]
+    critic_first: bool
+    epsilon_floor: bool
+    epsilon_start: float = Field(ge=0, le=1)
+    epsilon_finish: float = Field(ge=0, le=1)
+    epsilon_anneal_time: int = Field(ge=1)

@@ -7,36 +7,52 @@ equations and the decisions taken here.
 
 from __future__ import annotations
 
-import copy
 import math
+from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Adam
+from torch import Tensor
 
 from components.episode_batch import EpisodeBatch
-from controllers.basic_controller import BasicMAC
-from envs.base import EnvInfo
-from learners.base import Learner
+from components.epsilon_schedules import linear_epsilon
 from learners.configs import ICQConfig
-from modules.critics import REGISTRY as critic_REGISTRY
-from modules.mixers import REGISTRY as mixer_REGISTRY
-from utils.rl_utils import choices, lambda_returns, log_policy, masked_mean, taken
+from learners.decomposed import DecomposedLearner
+from utils.rl_utils import (
+    choices,
+    expected,
+    lambda_returns,
+    log_policy,
+    masked_mean,
+    taken,
+    traced_returns,
+)
+
+TINY = 1e-30
 
 
 def implicit_weights(
-    values: Tensor, mask: Tensor, temperature: float, ceiling: float = math.inf
+    values: Tensor,
+    mask: Tensor,
+    temperature: float,
+    ceiling: float | None = None,
+    per_step: bool = False,
 ) -> Tensor:
     """rho = M exp(v / alpha) / sum over the mini-batch of exp(v / alpha)  (eq. 56).
 
     values, mask (B,T) or (B,T,N): the softmax runs over all B*T recorded samples, for each agent
-    by itself, M of which are real; padding is left out of the sum and gets 0. The mean over the
-    real ones is 1. exp(v / alpha) is cut at `ceiling`. Detached.
+    by itself, M of which are real; with `per_step` over the B samples of each time step. What is
+    not in the mask is left out of the sum and gets 0. The mean over the others is 1.
+    exp(v / alpha) is cut at `ceiling`. Detached.
     """
-    logits = (values.detach() / temperature).clamp(max=math.log(ceiling))
+    logits = values.detach() / temperature
+    if ceiling is not None:
+        logits = logits.clamp(max=math.log(ceiling))
     logits = logits.masked_fill(~mask, -torch.inf)
-    weights = logits.flatten(0, 1).softmax(0).view_as(logits)
-    return (weights * mask.sum((0, 1))).where(mask, 0.0)  # an agent without any sample: 0 / 0
+    if per_step:
+        weights = logits.softmax(0) * mask.sum(0)
+    else:
+        weights = logits.flatten(0, 1).softmax(0).view_as(logits) * mask.sum((0, 1))
+    return weights.where(mask, 0.0)  # an agent without any sample: 0 / 0
 
 
 def policy_loss(log_pi: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
@@ -49,91 +65,108 @@ def policy_loss(log_pi: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
 
 def effective_share(weights: Tensor, mask: Tensor) -> Tensor:
     """Kish's effective sample size (sum w)^2 / sum w^2, as a share of the real samples."""
+    weights = weights.where(mask, 0.0)
     size = weights.sum().square() / weights.square().sum().clamp(min=1e-12)
     return size / mask.sum().clamp(min=1)
 
 
-class ICQLearner(Learner):
+def floored_log_policy(logits: Tensor, avail_actions: Tensor, epsilon: float) -> Tensor:
+    """log of (1 - epsilon) softmax + epsilon / A, the available actions' share of it.
+
+    logits, avail_actions (...,A) -> (...,A); -inf for the others. The official code's.
+    """
+    pi = (1 - epsilon) * logits.softmax(-1) + epsilon / logits.shape[-1]
+    pi = pi.where(avail_actions, 0.0)
+    pi = pi / pi.sum(-1, keepdim=True).clamp(min=TINY)
+    return pi.clamp(min=TINY).log().where(avail_actions, -torch.inf)
+
+
+def with_empty_padding(batch: EpisodeBatch) -> EpisodeBatch:
+    """The same episodes, their padding all zero and without available actions, as in PyMARL."""
+    real = torch.cat([torch.ones_like(batch.mask[:, :1]), batch.mask], dim=1)
+    of_agents = real.unsqueeze(-1)
+    return replace(
+        batch,
+        obs=batch.obs.where(of_agents.unsqueeze(-1), 0.0),
+        state=batch.state.where(of_agents, 0.0),
+        avail_actions=batch.avail_actions & of_agents.unsqueeze(-1),
+        actions=batch.actions.where(of_agents, 0),
+    )
+
+
+class ICQLearner(DecomposedLearner):
     """Weighted regression for the policy, SARSA-style lambda-returns for the critic."""
 
-    def __init__(
-        self, mac: BasicMAC, info: EnvInfo, config: ICQConfig, device: torch.device
-    ) -> None:
-        self._mac, self._config = mac, config
-        critic = critic_REGISTRY[config.critic](
-            info.obs_shape, info.n_agents, info.n_actions, config.critic_hidden_dim,
-            info.state_shape * config.critic_sees_state,
-        )  # fmt: skip
-        mixer = mixer_REGISTRY[config.mixer](
-            info.n_agents, info.state_shape, config.mixing_embed_dim, config.hypernet_embed
-        )
-        self.networks = nn.ModuleDict(
-            {
-                "agent": mac.agent,
-                "critic": critic,
-                "mixer": mixer,
-                "target_critic": copy.deepcopy(critic),
-                "target_mixer": copy.deepcopy(mixer),
-            }
-        ).to(device)
-        self._weights = mixer.weights
-        valued = [*critic.parameters(), *mixer.parameters()]
-        self.optimisers = {
-            "agent_opt": Adam(mac.agent.parameters(), lr=config.lr),
-            "critic_opt": Adam(valued, lr=config.critic_lr),
-        }
+    _config: ICQConfig
 
     def train(self, batch: EpisodeBatch) -> dict[str, Tensor]:
         """One pass of Algorithm 2's loop on B whole episodes: the policy, then the critic."""
+        if self._config.softmax_padding:
+            batch = with_empty_padding(batch)
         targets = self._targets(batch)
-        qs = self._values(batch)
-        metrics = self._train_policy(batch, qs.detach())
-        metrics |= self._train_critic(batch, qs, targets)
-        for _ in range(self._config.critic_steps - 1):
-            metrics |= self._train_critic(batch, self._values(batch), targets)
-        self.steps += 1
-        if self.steps % self._config.target_update_interval == 0:
-            self._sync_targets()
+        if self._config.critic_first:
+            metrics = self._train_critic(batch, targets)
+            metrics |= self._train_policy(batch, self._values(batch).detach())
+        else:
+            qs = self._values(batch)
+            metrics = self._train_policy(batch, qs.detach())
+            metrics |= self._train_critic(batch, targets, qs)
+        self._end_step()
         return metrics
-
-    def _values(self, batch: EpisodeBatch) -> Tensor:
-        """(B,T,N,A): Q_i(o_i, .), or Q_i(s, o_i, .) with `critic_sees_state`."""
-        return self.networks["critic"](batch.state[:, :-1], batch.obs[:, :-1])
 
     @torch.no_grad()
     def _targets(self, batch: EpisodeBatch) -> Tensor:
         """(B,T): lambda-returns of rho(tau', a') Q(tau', a'; phi', psi'), a' as recorded."""
-        q_i = taken(self.networks["target_critic"](batch.state, batch.obs), batch.actions)
-        q_tot = self.networks["target_mixer"](q_i, batch.state)
+        config, qs = self._config, self._target_values(batch)
+        q_tot = self.networks["target_mixer"](taken(qs, batch.actions), batch.state)
+        if config.target != "implicit":
+            return self._policy_targets(batch, qs, q_tot)
         follows = batch.mask & ~batch.terminated
-        rho = implicit_weights(q_tot[:, 1:], follows, self._config.value_temperature)
+        rho = self._rho(q_tot[:, 1:], follows, follows, config.value_temperature)
         values = torch.cat([q_tot[:, :1], rho * q_tot[:, 1:]], dim=1)
         return lambda_returns(
-            batch.rewards, values, batch.terminated, batch.mask,
-            self._config.gamma, self._config.td_lambda,
-        )  # fmt: skip
+            batch.rewards, values, batch.terminated, batch.mask, config.gamma, config.td_lambda
+        )
 
-    def _train_critic(self, batch: EpisodeBatch, qs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        q_i = taken(qs, batch.actions[:, :-1])
-        q_tot = self.networks["mixer"](q_i, batch.state[:, :-1])
-        error = q_tot - targets
-        loss = masked_mean(error.square(), batch.mask)
-        norm = self._descend(self.optimisers["critic_opt"], loss, self._config.grad_norm_clip)
-        return {
-            "critic_loss": loss.detach(),
-            "critic_grad_norm": norm,
-            "td_error_abs": masked_mean(error.detach().abs(), batch.mask),
-            "q_taken_mean": masked_mean(q_tot.detach(), batch.mask),
-            "target_mean": masked_mean(targets, batch.mask),
-        }
+    def _policy_targets(self, batch: EpisodeBatch, qs: Tensor, q_tot: Tensor) -> Tensor:
+        """(B,T): Q(lambda) or Tree Backup of the learnt policy; they look at unrecorded actions."""
+        config = self._config
+        log_pi = log_policy(self._mac, batch, last_row=True)
+        values = self.networks["target_mixer"](expected(log_pi, qs), batch.state)
+        traces = torch.full_like(values, config.td_lambda)
+        if config.target == "tree_backup":
+            traces = traces * taken(log_pi, batch.actions).sum(-1).exp()
+        return traced_returns(
+            batch.rewards, values, q_tot, traces, batch.terminated, batch.mask, config.gamma
+        )
+
+    def _train_critic(
+        self, batch: EpisodeBatch, targets: Tensor, qs: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """`critic_steps` times: one step on all of the batch, or one for every time step of it.
+
+        qs: the critic's values of the whole batch, if it has not changed since.
+        """
+        metrics: dict[str, Tensor] = {}
+        length = batch.mask.shape[1]
+        each = 1 if self._config.critic_step_per == "time_step" else length
+        for _ in range(self._config.critic_steps):
+            for t in range(0, length, each):
+                time = slice(t, t + each)
+                q_i = qs[:, time] if qs is not None else self._values(batch, time)
+                q_tot, qs = self._q_tot(batch, q_i, time), None
+                target, mask = targets[:, time], batch.mask[:, time]
+                loss = masked_mean((q_tot - target).square(), mask)
+                metrics = self._critic_step(loss, q_tot, target, mask)
+        return metrics
 
     def _train_policy(self, batch: EpisodeBatch, qs: Tensor) -> dict[str, Tensor]:
-        mask = choices(batch)
-        log_pi = log_policy(self._mac, batch)
-        advantages = self._advantages(batch, log_pi.detach().exp(), qs)
-        rho = implicit_weights(
-            advantages, mask, self._config.policy_temperature, self._config.max_weight
-        )
+        everyone = batch.mask.unsqueeze(-1).expand_as(batch.actions[:, :-1])
+        mask = everyone if self._config.forced_actions else choices(batch)
+        log_pi = self._log_policy(batch)
+        with torch.no_grad():
+            advantages = self._advantages(batch, log_pi, qs)
+            rho = self._policy_weights(batch, advantages, mask, everyone)
         loss = policy_loss(taken(log_pi, batch.actions[:, :-1]), rho, mask)
         norm = self._descend(self.optimisers["agent_opt"], loss, self._config.grad_norm_clip)
         return {
@@ -144,12 +177,50 @@ class ICQLearner(Learner):
             "effective_samples": effective_share(rho, mask),
         }
 
-    @torch.no_grad()
-    def _advantages(self, batch: EpisodeBatch, pi: Tensor, qs: Tensor) -> Tensor:
+    def _log_policy(self, batch: EpisodeBatch) -> Tensor:
+        c, epsilon = self._config, 0.0
+        if c.epsilon_floor:
+            epsilon = linear_epsilon(
+                c.epsilon_start, c.epsilon_finish, c.epsilon_anneal_time, self.steps
+            )
+        elif not c.softmax_padding:  # empty padding has no available action: no softmax over those
+            return log_policy(self._mac, batch)
+        logits, _ = self._mac.forward(batch.obs[:, :-1], batch.last_actions()[:, :-1])
+        return floored_log_policy(logits, batch.avail_actions[:, :-1], epsilon)
+
+    def _advantages(self, batch: EpisodeBatch, log_pi: Tensor, qs: Tensor) -> Tensor:
         """(B,T,N): w_i(tau) (Q_i(tau_i, a_i) - sum_a pi_i(a) Q_i(tau_i, a)).
 
         The second term depends on tau alone, so the exact Z(tau) would cancel it; in eq. 56's
         batch-wide Z it stops good states from outweighing good actions.
         """
-        advantages = taken(qs, batch.actions[:, :-1]) - (pi * qs).sum(-1)
+        advantages = taken(qs, batch.actions[:, :-1]) - expected(log_pi, qs)
+        if self._config.mixer_weight == "factor":
+            return advantages
         return self._weights(batch.state[:, :-1]) * advantages
+
+    def _policy_weights(
+        self, batch: EpisodeBatch, advantages: Tensor, mask: Tensor, real: Tensor
+    ) -> Tensor:
+        """(B,T,N): each agent's weights, or the joint action's for all of them."""
+        config = self._config
+        temperature, ceiling = config.policy_temperature, config.max_weight
+        if config.joint_weights:
+            joint = advantages.where(mask, 0.0).sum(-1)
+            rho = self._rho(joint, batch.mask, batch.mask, temperature, ceiling)
+            rho = rho.unsqueeze(-1).expand_as(advantages)
+        else:
+            rho = self._rho(advantages, mask, real, temperature, ceiling)
+        if config.mixer_weight == "factor":
+            rho = self._weights(batch.state[:, :-1]) * rho
+        return rho
+
+    def _rho(
+        self, values: Tensor, mask: Tensor, real: Tensor, temperature: float,
+        ceiling: float | None = None,
+    ) -> Tensor:  # fmt: skip
+        """`implicit_weights` as configured; what is not `real` is padding."""
+        config = self._config
+        mask = mask | ~real if config.softmax_padding else mask
+        per_step = config.softmax_over == "time_step"
+        return implicit_weights(values, mask, temperature, ceiling, per_step)

@@ -28,6 +28,7 @@ class ParallelRunner:
         self._env: VectorEnv | None = None
         self._train_rng, self._test_rng = np.random.default_rng(config.seed).spawn(2)
         self._generator = torch.Generator().manual_seed(config.seed)
+        self._test_generator = torch.Generator().manual_seed(config.seed + 1)
         self.t_env = 0
 
     @property
@@ -61,8 +62,12 @@ class ParallelRunner:
         return batch
 
     def evaluate(self, n: int) -> Evaluation:
-        """At least `n` fresh greedy episodes, the same number in every environment."""
-        return evaluate(self.env, self._mac, n, self._test_rng, self._device)
+        """At least `n` fresh episodes, the same number in every environment.
+
+        Greedy ones; with `test_greedy=False` exploring as at `t_env`.
+        """
+        chance = (0.0, None) if self._config.test_greedy else (self.epsilon, self._test_generator)
+        return evaluate(self.env, self._mac, n, self._test_rng, self._device, *chance)
 
     def close_env(self) -> None:
         """Let go of the environment."""
@@ -76,6 +81,7 @@ class ParallelRunner:
             "train_rng": self._train_rng.bit_generator.state,
             "test_rng": self._test_rng.bit_generator.state,
             "generator": self._generator.get_state(),
+            "test_generator": self._test_generator.get_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -84,6 +90,7 @@ class ParallelRunner:
         self._train_rng.bit_generator.state = state["train_rng"]
         self._test_rng.bit_generator.state = state["test_rng"]
         self._generator.set_state(state["generator"])
+        self._test_generator.set_state(state["test_generator"])
 
     def _slots(self) -> int:
         return self._config.batch_size_run

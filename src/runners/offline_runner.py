@@ -44,7 +44,8 @@ class OfflineRunner:
         return self._buffer.sample()
 
     def evaluate(self, n: int) -> Evaluation:
-        """At least `n` fresh greedy episodes in the live environment."""
+        """At least `n` fresh episodes in the live environment, as `ParallelRunner` plays them."""
+        self._live.t_env = self.t_env
         return self._live.evaluate(n)
 
     def close_env(self) -> None:

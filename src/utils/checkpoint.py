@@ -36,9 +36,9 @@ def save_checkpoint(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     rest = dict(trainer_state)
-    rest["learner"] = {k: v for k, v in learner_state.items() if not _has_own_file(k)}
+    rest["learner"] = {k: v for k, v in learner_state.items() if not _has_own_file(k, v)}
     for name, state in learner_state.items():
-        if _has_own_file(name):
+        if _has_own_file(name, state):
             _save(state, partial / f"{name}.th")
     _save(rest, partial / TRAINER_STATE)
     with metrics.open("rb") as records, (partial / METRICS).open("wb") as copy:
@@ -110,8 +110,8 @@ def load_agent(agent: nn.Module, learner_state: dict[str, Any], folder: Path) ->
     agent.load_state_dict(found)
 
 
-def _has_own_file(name: str) -> bool:
-    return name != "steps" and not name.startswith("target_")
+def _has_own_file(name: str, state: Any) -> bool:
+    return isinstance(state, dict) and not name.startswith("target_")
 
 
 def _save(state: Any, path: Path) -> None:

@@ -55,6 +55,8 @@ class RunConfig(BaseModel):
     epsilon_start: float = Field(ge=0, le=1)
     epsilon_finish: float = Field(ge=0, le=1)
     epsilon_anneal_time: int = Field(ge=1)
+    action_selector: Literal["epsilon_greedy", "multinomial"]
+    test_greedy: bool
     rnn_hidden_dim: int = Field(ge=1)
     obs_agent_id: bool
     obs_last_action: bool
@@ -104,7 +106,7 @@ def load_settings(alg: str, env: str, updates: dict[str, Any]) -> Settings:
     layers = [
         _read_layer("default", CONFIG_DIR / "default.yaml"),
         _read_layer("envs", _named_file("envs", env, "--env-config")),
-        _read_layer("algs", _named_file("algs", alg, "--config")),
+        *_algorithm_layers(alg),
         _Layer(COMMAND_LINE, updates),
     ]
     values, sources = _merge(layers)
@@ -148,11 +150,8 @@ def check_settings(values: dict[str, Any], sources: dict[str, str] | None = None
                 f"{key} ({sources.get(key, 'the configuration')}) is not a key of "
                 f"{values['name'] or 'this configuration'}{nearest(key, known)}"
             )
-    run = _validate(RunConfig, {k: v for k, v in values.items() if k not in learner_keys}, sources)
-    learner = None
-    if learner_model:
-        chosen = {k: v for k, v in values.items() if k in learner_keys}
-        learner = _validate(learner_model, chosen, sources)
+    run = _validate(RunConfig, values, sources)
+    learner = _validate(learner_model, values, sources) if learner_model else None
     _check_together(run)
     env_REGISTRY[run.env].env_info(run.env_args)
     return Settings(run, learner, values)
@@ -168,6 +167,11 @@ def _check_together(run: RunConfig) -> None:
         raise ConfigError("evaluate=True needs test_nepisode of 1 or more")
     if run.learner and run.mac == "scripted_mac":
         raise ConfigError("mac=scripted_mac has nothing to learn; use --config=script")
+    if (run.mac == "bcq_mac") != (run.learner == "bcq_learner"):
+        raise ConfigError(
+            f"mac={run.mac} and learner={run.learner} do not fit: bcq_mac acts with the networks "
+            "of bcq_learner; use --config=bcq"
+        )
     if run.runner != "offline" and run.buffer_size < run.batch_size:
         raise ConfigError(
             f"buffer_size={run.buffer_size} is smaller than batch_size={run.batch_size}"
@@ -184,6 +188,13 @@ def _named_file(kind: str, name: str, flag: str) -> Path:
             f"; there are: {', '.join(names)}"
         )
     return CONFIG_DIR / kind / f"{name}.yaml"
+
+
+def _algorithm_layers(name: str) -> list[_Layer]:
+    """An algorithm's YAML, after the one it names as its `base`."""
+    layer = _read_layer("algs", _named_file("algs", name, "--config"))
+    base = layer.values.pop("base", None)
+    return [*(_algorithm_layers(base) if base else []), layer]
 
 
 def _read_layer(kind: str, path: Path) -> _Layer:
@@ -227,15 +238,17 @@ def _check_env_args(given: dict[str, Any], declared: dict[str, Any], source: str
 
 
 def _validate(model: type[M], values: dict[str, Any], sources: dict[str, str]) -> M:
+    """The model's own keys of `values`; a learner may have some of the run's, epsilon_start say."""
     try:
-        return model(**values)
+        return model(**{k: v for k, v in values.items() if k in model.model_fields})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "missing":
             raise ConfigError(f"{key} has no value; set it in the algorithm's YAML") from None
         source = sources.get(key, "the configuration")
-        message = first["msg"][0].lower() + first["msg"][1:]
+        message = first["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]
         raise ConfigError(f"{key}={first['input']} ({source}): {message}") from None
 
 

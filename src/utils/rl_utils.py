@@ -39,6 +39,26 @@ def lambda_returns(
     return returns
 
 
+def traced_returns(
+    rewards: Tensor, values: Tensor, q_taken: Tensor, traces: Tensor,
+    terminated: Tensor, mask: Tensor, gamma: float,
+) -> Tensor:  # fmt: skip
+    """G_t = r_t + gamma [V_{t+1} + c_{t+1} (G_{t+1} - Q_{t+1})]  (Munos et al. 2016).
+
+    rewards, terminated, mask (B,T); values V, q_taken Q and traces c (B,T+1) -> (B,T), detached.
+    V is the policy's mean of Q. c = lambda is Q(lambda), c = lambda pi(a_{t+1}) is Tree Backup.
+    Nothing follows a true end; where the recording stops at a time limit, V is bootstrapped.
+    """
+    follows = mask & ~terminated
+    goes_on = torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)
+    traces = traces.detach()[:, 1:].where(follows & goes_on, 0.0)
+    values, q_taken = (x.detach()[:, 1:].where(follows, 0.0) for x in (values, q_taken))
+    returns = rewards.where(mask, 0.0) + gamma * (values - traces * q_taken)
+    for t in range(rewards.shape[1] - 2, -1, -1):
+        returns[:, t] += gamma * traces[:, t] * returns[:, t + 1]
+    return returns
+
+
 def choices(batch: EpisodeBatch) -> Tensor:
     """(B,T,N) bool: real transitions at which the agent had more than one action to choose from.
 
@@ -47,10 +67,19 @@ def choices(batch: EpisodeBatch) -> Tensor:
     return batch.mask.unsqueeze(-1) & (batch.avail_actions[:, :-1].sum(-1) > 1)
 
 
-def log_policy(mac: BasicMAC, batch: EpisodeBatch) -> Tensor:
-    """(B,T,N,A): log pi_i(. | tau_i) over the available actions; -inf for the others."""
-    logits, _ = mac.forward(batch.obs[:, :-1], batch.last_actions()[:, :-1])
-    return logits.masked_fill(~batch.avail_actions[:, :-1], -torch.inf).log_softmax(-1)
+def log_policy(mac: BasicMAC, batch: EpisodeBatch, last_row: bool = False) -> Tensor:
+    """(B,T,N,A): log pi_i(. | tau_i) over the available actions; -inf for the others.
+
+    With `last_row` (B,T+1,N,A): for the last observation, too.
+    """
+    rows = slice(None) if last_row else slice(-1)
+    logits, _ = mac.forward(batch.obs[:, rows], batch.last_actions()[:, rows])
+    return logits.masked_fill(~batch.avail_actions[:, rows], -torch.inf).log_softmax(-1)
+
+
+def expected(log_pi: Tensor, qs: Tensor) -> Tensor:
+    """sum_a pi(a) Q(a): log_pi, qs (...,A) -> (...)."""
+    return (log_pi.exp() * qs).sum(-1)
 
 
 def taken(values: Tensor, actions: Tensor) -> Tensor:

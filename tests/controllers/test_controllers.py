@@ -19,12 +19,12 @@ from utils.errors import ConfigError
 @pytest.fixture
 def mac() -> BasicMAC:
     torch.manual_seed(0)
-    return BasicMAC(INFO, load_settings("qmix", "two_step", {"rnn_hidden_dim": 8}).run)
+    return BasicMAC(INFO, load_settings("qmix", "two_step", {"rnn_hidden_dim": 8}))
 
 
 def script(avail_actions: Tensor, epsilon: float = 0.0) -> list[list[int]]:
-    config = load_settings("script", "smax", {}).run
-    mac = ScriptedMAC(SMAXEnv.env_info(config.env_args), config)
+    settings = load_settings("script", "smax", {})
+    mac = ScriptedMAC(SMAXEnv.env_info(settings.run.env_args), settings)
     b, n, _ = avail_actions.shape
     chance = torch.Generator().manual_seed(0)
     nothing = torch.full((b, n), -1)
@@ -68,7 +68,7 @@ def test_inputs_are_obs_last_action_and_id(mac: BasicMAC) -> None:
 
 def test_switches_leave_out_last_action_and_id() -> None:
     off = {"obs_last_action": False, "obs_agent_id": False}
-    mac = BasicMAC(INFO, load_settings("qmix", "two_step", off).run)
+    mac = BasicMAC(INFO, load_settings("qmix", "two_step", off))
     obs = torch.randn(1, 1, 1, INFO.obs_shape).expand(1, 1, INFO.n_agents, -1)
     first, _ = mac.forward(obs, torch.tensor([[[-1, 0, 3]]]))
     assert torch.equal(first, mac.agent(obs)[0])
@@ -129,7 +129,7 @@ def test_script_with_noise_takes_available_actions_only() -> None:
 
 
 def test_script_refuses_a_game_without_battles() -> None:
-    config = load_settings("script", "two_step", {}).run
+    settings = load_settings("script", "two_step", {})
     with pytest.raises(ConfigError) as error:
-        ScriptedMAC(TwoStepEnv.env_info({}), config)
+        ScriptedMAC(TwoStepEnv.env_info({}), settings)
     assert str(error.value) == "mac=scripted_mac plays battle maps only, env=two_step is none"

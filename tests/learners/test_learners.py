@@ -13,6 +13,7 @@ import torch
 from batches import (
     INFO,
     LEARNT,
+    PER_BATCH,
     TARGETED,
     make_learner,
     parameters,
@@ -77,7 +78,8 @@ def saved(learner: Learner) -> dict[str, Any]:
 
 @pytest.mark.parametrize("alg", LEARNT)
 def test_training_changes_every_learnt_network_and_only_those(alg: str) -> None:
-    learner = make_learner(alg, target_update_interval=9) if alg in TARGETED else make_learner(alg)
+    never = {"target_update_interval": 1000} if alg in TARGETED else {}
+    learner = make_learner(alg, **never)
     before = parameters(learner)
     train(learner, *BATCHES)
     after = parameters(learner)
@@ -98,7 +100,7 @@ def test_garbage_in_padding_changes_no_bit(alg: str) -> None:
     assert same(parameters(clean), parameters(dirty))
 
 
-@pytest.mark.parametrize("alg", LEARNT)
+@pytest.mark.parametrize("alg", PER_BATCH)
 def test_longer_padding_changes_nothing(alg: str) -> None:
     ours, theirs = make_learner(alg, dtype=F64), make_learner(alg, dtype=F64)
     short = random_batch((4, 2, 3), dtype=F64)
@@ -144,7 +146,7 @@ def test_the_guard_against_waiting_works(wait: Callable[[Tensor], Any]) -> None:
         wait(x)
 
 
-@pytest.mark.parametrize("alg", TARGETED)
+@pytest.mark.parametrize("alg", [alg for alg in TARGETED if alg in PER_BATCH])
 def test_targets_follow_exactly_every_interval(alg: str) -> None:
     learner = make_learner(alg, target_update_interval=3)
     networks = learner.networks
@@ -198,20 +200,52 @@ def _dead_agent() -> EpisodeBatch:
     return replace(batch, avail_actions=avail, actions=actions)
 
 
+def _no_choice() -> EpisodeBatch:
+    """Of every agent's actions only the recorded one is available."""
+    batch = random_batch()
+    only = torch.nn.functional.one_hot(batch.actions, INFO.n_actions).bool()
+    return replace(batch, avail_actions=only)
+
+
 HARD = {
     "rewards of 1e4": _huge_rewards(),
     "episodes of one step": random_batch((1, 1, 1)),
     "one episode": random_batch((5,)),
     "an agent dead from the start": _dead_agent(),
+    "all but one action unavailable": _no_choice(),
     "identical episodes": random_batch((6,)).episodes([0, 0, 0, 0]),
 }
+
+
+SWITCHES: list[dict[str, Any]] = [
+    {"softmax_over": "time_step"}, {"softmax_padding": True}, {"mixer_weight": "factor"},
+    {"forced_actions": True}, {"critic_first": True}, {"epsilon_floor": True},
+    {"max_weight": None, "policy_temperature": 1e-3}, {"mixer": "normalised"},
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("alg", LEARNT)
 @pytest.mark.parametrize("case", list(HARD))
 def test_hard_batches_stay_finite(alg: str, case: str) -> None:
-    learner = make_learner(alg)
-    for metrics in train(learner, *[HARD[case]] * 3):
+    stays_finite(make_learner(alg), HARD[case])
+
+
+@pytest.mark.parametrize("alg", [alg for alg in LEARNT if alg.startswith("icq")])
+@pytest.mark.parametrize("temperature", [1e-3, 1e6])
+@pytest.mark.parametrize("case", [*HARD, ""])
+def test_extreme_temperatures_stay_finite(alg: str, temperature: float, case: str) -> None:
+    keys = {"policy_temperature": temperature, "value_temperature": temperature}
+    stays_finite(make_learner(alg, **keys), HARD.get(case, BATCHES[0]))
+
+
+@pytest.mark.parametrize("switch", SWITCHES, ids=str)
+@pytest.mark.parametrize("case", [*HARD, ""])
+def test_every_way_of_the_official_code_stays_finite(switch: dict[str, Any], case: str) -> None:
+    stays_finite(make_learner("icq", **switch), HARD.get(case, BATCHES[0]))
+
+
+def stays_finite(learner: Learner, batch: EpisodeBatch) -> None:
+    for metrics in train(learner, *[batch] * 3):
         assert all(value.isfinite() for value in metrics.values()), metrics
     assert all(value.isfinite().all() for value in parameters(learner).values())
 

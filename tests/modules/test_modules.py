@@ -7,9 +7,12 @@ import torch
 from torch.nn.functional import linear, one_hot, relu
 
 from modules.agents.rnn_agent import RNNAgent
+from modules.critics.dueling_critic import DuelingCritic
 from modules.critics.mlp_critic import MLPCritic
 from modules.mixers import REGISTRY as mixer_REGISTRY
 from modules.mixers.linear import LinearMixer
+from modules.mixers.normalised import NormalisedMixer
+from modules.mixers.uniform import UniformMixer
 from modules.mixers.vdn import VDNMixer
 
 N, S = 3, 6
@@ -27,7 +30,7 @@ def test_mixers_are_monotone_in_every_agent(name: str) -> None:
     assert (gradient > 0).any((0, 1)).all()
 
 
-@pytest.mark.parametrize("name", ["qmix", "linear"])
+@pytest.mark.parametrize("name", ["qmix", "linear", "normalised"])
 def test_the_state_decides_the_weights(name: str) -> None:
     torch.manual_seed(0)
     mixer = mixer_REGISTRY[name](N, S, 8, 16)
@@ -47,6 +50,40 @@ def test_linear_mixer_is_affine_with_its_weights() -> None:
         torch.testing.assert_close(mixer(qs, state), expected)
     assert bias.abs().min() > 0
     assert (mixer.weights(state) >= 0).all()
+
+
+def test_normalised_weights_sum_to_one_and_have_no_bias() -> None:
+    torch.manual_seed(0)
+    mixer = NormalisedMixer(N, S, 8, 16).double()
+    state, qs = torch.randn(5, S, dtype=torch.float64), torch.randn(5, N, dtype=torch.float64)
+    weights = mixer.weights(state)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(5, dtype=torch.float64))
+    w1 = (state @ mixer.hyper_w_1.weight.T + mixer.hyper_w_1.bias).abs().view(5, N, 8)
+    wf = (state @ mixer.hyper_w_final.weight.T + mixer.hyper_w_final.bias).abs()
+    by_hand = torch.einsum("bne,be->bn", w1, wf)
+    torch.testing.assert_close(weights, by_hand / by_hand.sum(-1, keepdim=True))
+    torch.testing.assert_close(mixer(qs, state), (weights * qs).sum(-1))
+
+
+def test_uniform_weights_are_one_and_the_bias_is_learnt() -> None:
+    torch.manual_seed(0)
+    mixer = UniformMixer(N, S, 8, 16)
+    state, qs = torch.randn(5, 2, S), torch.randn(5, 2, N)
+    assert (mixer.weights(state) == 1).all()
+    bias = mixer(torch.zeros(5, 2, N), state)
+    torch.testing.assert_close(mixer(qs, state), qs.sum(-1) + bias)
+    assert {name.split(".")[0] for name, _ in mixer.named_parameters()} == {"hyper_b"}
+
+
+def test_dueling_adds_one_value_to_all_actions() -> None:
+    torch.manual_seed(0)
+    critic = DuelingCritic(5, N, 4, 16, S)
+    state, obs = torch.randn(2, 7, S), torch.randn(2, 7, N, 5)
+    plain = MLPCritic(5, N, 4, 16, S)
+    plain.load_state_dict({k: v for k, v in critic.state_dict().items() if "fc_v" not in k})
+    value = critic(state, obs) - plain(state, obs)
+    torch.testing.assert_close(value, value[..., :1].expand_as(value))
+    assert value.std() > 0
 
 
 def test_vdn_is_the_sum() -> None:

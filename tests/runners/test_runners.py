@@ -17,7 +17,7 @@ from envs.base import EnvInfo, Observation, Step
 from runners.live_runner import EpisodeRunner, ParallelRunner
 from runners.offline_runner import OfflineRunner
 from runners.rollout import Evaluation, evaluate, rollout
-from utils.config import RunConfig, load_settings
+from utils.config import RunConfig, Settings, load_settings
 
 
 class Ragged:
@@ -57,14 +57,18 @@ class Ragged:
         return Observation(np.repeat(state[:, None], 2, axis=1), state, avail)
 
 
-def config(**updates: Any) -> RunConfig:
+def settings(**updates: Any) -> Settings:
     small = {"rnn_hidden_dim": 8, "batch_size_run": 4, "epsilon_anneal_time": 100}
-    return load_settings("qmix", "two_step", small | updates).run
+    return load_settings("qmix", "two_step", small | updates)
+
+
+def config(**updates: Any) -> RunConfig:
+    return settings(**updates).run
 
 
 def controller() -> BasicMAC:
     torch.manual_seed(0)
-    return BasicMAC(Ragged.info, config())
+    return BasicMAC(Ragged.info, settings())
 
 
 def runner(**updates: Any) -> ParallelRunner:
@@ -216,7 +220,7 @@ def test_a_resumed_live_runner_plays_the_same_episodes() -> None:
 
 def test_episode_runner_plays_one_game_at_a_time() -> None:
     live = EpisodeRunner(config(batch_size_run=8), CPU)
-    live.setup(BasicMAC(live.get_env_info(), config()))
+    live.setup(BasicMAC(live.get_env_info(), settings()))
     assert live._env is None
     batch = live.run()
     assert (batch.batch_size, live.env.batch_size, live.t_env) == (1, 1, 2)
@@ -228,7 +232,7 @@ def test_parallel_runner_builds_its_environment_late_and_closes_it() -> None:
     live.close_env()
     assert live.get_env_info().n_agents == 2
     assert live._env is None
-    live.setup(BasicMAC(live.get_env_info(), config()))
+    live.setup(BasicMAC(live.get_env_info(), settings()))
     assert live.run().batch_size == 8
     built = Ragged({}, 8)
     live._env = built
@@ -244,7 +248,7 @@ def offline_config(two_step_file: Path) -> RunConfig:
 
 def test_offline_runner_needs_the_environment_only_to_evaluate(offline_config: RunConfig) -> None:
     offline = OfflineRunner(offline_config, CPU)
-    offline.setup(BasicMAC(offline.get_env_info(), offline_config))
+    offline.setup(BasicMAC(offline.get_env_info(), settings()))
     for t in range(1, 6):
         batch = offline.run()
         assert batch.batch_size == 16

@@ -109,6 +109,48 @@ def test_a_wrong_name_of_a_file_is_named(alg: str, env: str, message: str) -> No
     assert mistake(alg, env) == message
 
 
+@pytest.mark.parametrize(
+    ("alg", "updates", "message"),
+    [
+        ("bcq", {"critic_sees_state": True},
+         f"critic_sees_state=True {TYPED}: the critic of BCQ-MA acts, so it must do without the "
+         "state"),
+        ("bcq", {"mac": "basic_mac"},
+         "mac=basic_mac and learner=bcq_learner do not fit: bcq_mac acts with the networks of "
+         "bcq_learner; use --config=bcq"),
+        ("icq", {"mac": "bcq_mac"},
+         "mac=bcq_mac and learner=icq_learner do not fit: bcq_mac acts with the networks of "
+         "bcq_learner; use --config=bcq"),
+        ("icq", {"mixer": "qmix"},
+         f"mixer=qmix {TYPED}: input should be 'linear', 'normalised' or 'uniform'"),
+        ("cql", {"cql_alpha": -1.0},
+         f"cql_alpha=-1.0 {TYPED}: input should be greater than or equal to 0"),
+        ("bcq", {"zeta": 1.0}, f"zeta=1.0 {TYPED}: input should be less than 1"),
+        ("icq", {"max_weight": 0.5},
+         f"max_weight=0.5 {TYPED}: input should be greater than or equal to 1"),
+    ],
+)  # fmt: skip
+def test_what_an_offline_learner_refuses(alg: str, updates: dict[str, Any], message: str) -> None:
+    assert mistake(alg, **updates) == message
+
+
+def test_an_ablation_differs_from_its_base_by_what_its_file_says() -> None:
+    base = load_settings("icq", "two_step", {}).values
+    for path in sorted((CONFIG_DIR / "algs").glob("icq_*.yaml")):
+        own = yaml.safe_load(path.read_text())
+        assert own.pop("base") == "icq"
+        assert load_settings(path.stem, "two_step", {}).values == base | own
+        assert own["name"] == path.stem
+        changed = [k for k, v in own.items() if k != "name" and base.get(k) != v]
+        assert len(changed) == 1 or path.stem == "icq_official", changed
+
+
+def test_a_mistake_in_a_base_names_its_file(own_config: Path) -> None:
+    add(own_config / "algs" / "icq.yaml", "gama: 0.9")
+    message = "gama (src/config/algs/icq.yaml) is not a key of icq_one_step; did you mean gamma?"
+    assert mistake("icq_one_step") == message
+
+
 def test_a_mistake_in_a_yaml_names_the_file(own_config: Path) -> None:
     path = own_config / "algs" / "qmix.yaml"
     add(path, "lr: 3e-4")
@@ -129,7 +171,11 @@ def test_no_default_hides_outside_the_yaml(own_config: Path, alg: str) -> None:
     settings = load_settings(alg, "two_step", {})
     path = own_config / "algs" / f"{alg}.yaml"
     values = yaml.safe_load(path.read_text())
-    for key in type(settings.learner).model_fields if settings.learner else ():
+    if "base" in values:
+        base = yaml.safe_load((path.parent / f"{values.pop('base')}.yaml").read_text())
+        values = base | values
+    own = type(settings.learner).model_fields.keys() if settings.learner else set()
+    for key in own - RunConfig.model_fields.keys():
         path.write_text(yaml.safe_dump({k: v for k, v in values.items() if k != key}))
         expected = f"{key} has no value; set it in the algorithm's YAML"
         assert mistake(alg) == expected

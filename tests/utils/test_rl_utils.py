@@ -127,7 +127,7 @@ def test_choices_are_real_steps_with_two_actions_or_more() -> None:
 
 def test_log_policy_is_a_distribution_over_the_available_actions() -> None:
     batch = random_batch()
-    mac = BasicMAC(INFO, load_settings("bc", "two_step", {}).run)
+    mac = BasicMAC(INFO, load_settings("bc", "two_step", {}))
     log_pi = log_policy(mac, batch)
     avail = batch.avail_actions[:, :-1]
     assert log_pi.shape == avail.shape

@@ -2,4 +2,9 @@
 
 from utils.registry import Registry
 
-REGISTRY = Registry({"mlp": "modules.critics.mlp_critic:MLPCritic"})
+REGISTRY = Registry(
+    {
+        "mlp": "modules.critics.mlp_critic:MLPCritic",
+        "dueling": "modules.critics.dueling_critic:DuelingCritic",
+    }
+)

@@ -24,10 +24,14 @@ class MLPCritic(nn.Module):
         self.fc2 = nn.Linear(hidden_dim, hidden_dim)
         self.fc3 = nn.Linear(hidden_dim, n_actions)
 
-    def forward(self, state: Tensor, obs: Tensor) -> Tensor:
-        """State (...,S), obs (...,N,O) -> (...,N,A)."""
+    def forward(self, state: Tensor | None, obs: Tensor) -> Tensor:
+        """State (...,S), or None where it is not looked at, obs (...,N,O) -> (...,N,A)."""
+        return self.fc3(self._hidden(state, obs))
+
+    def _hidden(self, state: Tensor | None, obs: Tensor) -> Tensor:
         w_obs, w_id, w_state = torch.split(self.fc1.weight, self._parts, dim=1)
         x = obs @ w_obs.T + (w_id.T + self.fc1.bias)
         if w_state.shape[1]:
+            assert state is not None
             x = x + (state @ w_state.T).unsqueeze(-2)
-        return self.fc3(relu(self.fc2(relu(x))))
+        return relu(self.fc2(relu(x)))

@@ -7,5 +7,7 @@ REGISTRY = Registry(
         "vdn": "modules.mixers.vdn:VDNMixer",
         "qmix": "modules.mixers.qmix:QMixer",
         "linear": "modules.mixers.linear:LinearMixer",
+        "normalised": "modules.mixers.normalised:NormalisedMixer",
+        "uniform": "modules.mixers.uniform:UniformMixer",
     }
 )
