@@ -24,6 +24,7 @@ from torch import Tensor
 import sweep
 from components.episode_batch import EpisodeBatch
 from controllers import REGISTRY as mac_REGISTRY
+from data.read import RecordedEpisodes
 from data.record import software
 from data.schema import Metadata
 from data.write import EpisodeWriter
@@ -64,6 +65,7 @@ class Estimate:
     estimate: float
     recorded: float
     best: float
+    amplification: float  # of the data set, see `amplification`
 
     @property
     def error(self) -> float:
@@ -113,6 +115,23 @@ def record(n_agents: int, seed: int, path: Path) -> None:
         writer.append(episodes, episodes.state[:, -1, S2].numpy() == 1, 0, seed)
 
 
+def amplification(path: Path) -> float:
+    """What one target period makes of the value of all A(1) in s2, if the critic fits exactly.
+
+    The target of a step in s2 that stays there is gamma times that value (and the reward); fitted
+    by least squares with sum_i w_i Q_i(a_i) + b, the value of all A(1) becomes this many times as
+    large. Above 1 it grows without end. One agent's fit is exact: gamma.
+    """
+    data = RecordedEpisodes(path)
+    batch = data.read(np.arange(len(data)))
+    in_s2 = batch.state[..., S2] == 1
+    here, stays = in_s2[:, :-1] & batch.mask, in_s2[:, 1:]
+    actions = batch.actions[:, :-1][here].double()
+    features = torch.cat([torch.ones_like(actions[:, :1]), actions], dim=1)
+    fit = np.linalg.lstsq(features.numpy(), GAMMA * stays[here].double().numpy(), rcond=None)[0]
+    return float(fit.sum())
+
+
 def commands(agents: Sequence[int], seeds: int, t_max: int, out: Path) -> list[list[str]]:
     """The words behind `python src/main.py` of every run."""
     keys = [*SETTINGS, f"t_max={t_max}", f"save_model_interval={max(t_max // 20, 1)}"]
@@ -144,8 +163,10 @@ def _read_estimate(folder: Path, config: dict[str, Any]) -> Estimate:
     state = torch.eye(2)[S2 : S2 + 1]
     qs = learner.networks["critic"](state, state.expand(1, n, 2))
     q_tot = float(learner.networks["mixer"](qs[..., A1], state))
-    seed, t_env = settings.run.seed, int(folder.name)
-    return Estimate(n, config["name"], seed, t_env, q_tot, recorded_value(n), 1 / (1 - GAMMA))
+    return Estimate(
+        n, config["name"], settings.run.seed, int(folder.name), q_tot, recorded_value(n),
+        1 / (1 - GAMMA), amplification(settings.run.dataset_path),
+    )  # fmt: skip
 
 
 def draw(estimates: list[Estimate], path: Path) -> None:
@@ -153,23 +174,29 @@ def draw(estimates: list[Estimate], path: Path) -> None:
     from matplotlib.figure import Figure
 
     agents = sorted({e.n_agents for e in estimates})
-    figure = Figure(figsize=(2.4 * len(agents) + 0.6, 3.0), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(agents), sharey=True))
-    for panel, n in zip(panels, agents, strict=True):
+    columns = min(len(agents), 4)
+    rows = -(-len(agents) // columns)
+    figure = Figure(figsize=(2.6 * columns + 0.6, 2.6 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel in panels[len(agents) :]:
+        panel.set_visible(False)
+    for panel, n in zip(panels, agents, strict=False):
         for color, (method, label) in enumerate(METHODS.items()):
-            times, values = _curve(
-                [e for e in estimates if (e.n_agents, e.algorithm) == (n, method)]
-            )
+            times, values = _curve(_of(estimates, n, method))
             panel.plot(times, values.mean(0), color=f"C{color}", label=label)
             panel.fill_between(times, values.min(0), values.max(0), color=f"C{color}", alpha=0.2)
-        panel.axhline(1 / (1 - GAMMA), color="black", linestyle="--", label="truth, best policy")
-        panel.axhline(
-            recorded_value(n), color="gray", linestyle=":", label="truth, recorded policy"
-        )
-        panel.set(title=f"{n} agent{'s' * (n > 1)}", xlabel="training steps", yscale="symlog")
-    panels[0].set_ylabel("Q_tot(s2, all A(1))")
-    panels[0].legend(fontsize="x-small")
+        panel.axhline(1 / (1 - GAMMA), color="black", ls="--", label="truth, best policy")
+        panel.axhline(recorded_value(n), color="gray", ls=":", label="truth, recorded policy")
+        panel.set(title=f"{n} agent{'s' * (n > 1)}", yscale="symlog")
+    figure.supxlabel("training steps")
+    figure.supylabel("Q_tot(s2, all A(1))")
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=4, fontsize="small")
     figure.savefig(path, dpi=110)
+
+
+def _of(estimates: list[Estimate], n_agents: int, algorithm: str) -> list[Estimate]:
+    return [e for e in estimates if (e.n_agents, e.algorithm) == (n_agents, algorithm)]
 
 
 def _curve(estimates: list[Estimate]) -> tuple[list[int], np.ndarray]:
@@ -182,21 +209,14 @@ def _curve(estimates: list[Estimate]) -> tuple[list[int], np.ndarray]:
 def table(estimates: list[Estimate]) -> str:
     """Markdown: the last estimates, mean over seeds."""
     last = max(e.t_env for e in estimates)
-    lines = ["| agents | truth: recorded policy, best policy | BCQ-MA | ICQ-MA |"]
-    lines.append("| ---: | ---: | ---: | ---: |")
+    lines = ["| agents | truth: recorded policy, best | BCQ-MA | ICQ-MA | amplification |"]
+    lines.append("| ---: | ---: | ---: | ---: | ---: |")
     for n in sorted({e.n_agents for e in estimates}):
-        means = [
-            np.mean(
-                [
-                    e.estimate
-                    for e in estimates
-                    if (e.n_agents, e.algorithm, e.t_env) == (n, m, last)
-                ]
-            )
-            for m in METHODS
-        ]
-        truth = f"{recorded_value(n):.2f}, {1 / (1 - GAMMA):.0f}"
-        lines.append(f"| {n} | {truth} | {means[0]:.2f} | {means[1]:.2f} |")
+        final = {m: [e for e in _of(estimates, n, m) if e.t_env == last] for m in METHODS}
+        means = [float(np.mean([e.estimate for e in found])) for found in final.values()]
+        factor = float(np.mean([e.amplification for e in final["bcq"]]))
+        numbers = f"{means[0]:.2f} | {means[1]:.2f} | {factor:.2f}"
+        lines.append(f"| {n} | {recorded_value(n):.2f}, {1 / (1 - GAMMA):.0f} | {numbers} |")
     return "\n".join(lines)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from scipy.special import stdtrit
 
-from utils.config import FREE_TO_CHANGE, RunConfig
+from utils.config import FREE_TO_CHANGE, RunConfig, available, load_settings
 from utils.errors import ConfigError, DataError, exit_code_of
 from utils.records import completed_configs
 
@@ -29,7 +29,10 @@ Task = tuple[str, str, str]
 LAST = 5
 LEGEND = "Return ± half of its 95% interval, battles won, number of seeds if several."
 NOT_IDENTITY = FREE_TO_CHANGE - {"t_max", "dataset", "evaluate"}
-NAMES = {"data": "data", "script": "script", "bc": "BC-MA", "icq": "ICQ-MA"}
+NAMES = {
+    "data": "data", "script": "script", "bc": "BC-MA", "bcq": "BCQ-MA", "cql": "CQL-MA",
+    "icq_official": "ICQ-MA, official code", "icq": "ICQ-MA",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,17 +114,29 @@ def collect(runs: Iterable[Run]) -> list[Row]:
 
 
 def labels(runs: list[Run]) -> list[str]:
-    """Each run's algorithm, with the keys in which it differs from others of its name and data."""
+    """Each run's algorithm; where runs of its name and data differ, with its own changes.
+
+    A change is a key that differs among them and has not the value of the algorithm's YAML.
+    """
     groups: dict[tuple[object, ...], list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
         groups[run.task, run.config["name"]].append(run.config)
     found = []
     for run in runs:
-        rivals = groups[run.task, run.config["name"]]
-        keys = run.config.keys() - NOT_IDENTITY - {"seed"}
-        differing = sorted(k for k in keys if any(c.get(k) != run.config[k] for c in rivals))
-        found.append(" ".join([run.config["name"], *(f"{k}={run.config[k]}" for k in differing)]))
+        name, config = run.config["name"], run.config
+        rivals = groups[run.task, name]
+        keys = config.keys() - NOT_IDENTITY - {"seed"}
+        varied = [k for k in sorted(keys) if any(c.get(k, config[k]) != config[k] for c in rivals)]
+        usual = _usual(name, config["env"]) if varied else {}
+        changes = [f"{k}={config[k]}" for k in varied if k not in usual or config[k] != usual[k]]
+        found.append(" ".join([name, *changes]))
     return found
+
+
+def _usual(algorithm: str, env: str) -> dict[str, Any]:
+    """The YAML values of an algorithm, if there is one of that name."""
+    known = algorithm in available("algs") and env in available("envs")
+    return load_settings(algorithm, env, {}).values if known else {}
 
 
 def interval(rows: list[Row]) -> tuple[float, float, float]:

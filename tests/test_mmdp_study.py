@@ -30,7 +30,7 @@ SHORT = ["--agents=1,5", "--seeds=1", "--t_max=400", "--jobs=2"]
 def estimates(study: Path) -> list[Estimate]:
     with (study / "mmdp.csv").open() as file:
         rows = list(csv.DictReader(file))
-    kinds = (int, str, int, int, float, float, float)
+    kinds = (int, str, int, int, float, float, float, float)
     return [Estimate(*(kind(v) for kind, v in zip(kinds, r.values(), strict=True))) for r in rows]
 
 
@@ -67,6 +67,16 @@ def test_bcq_of_five_agents_leaves_what_can_be_true_and_icq_does_not(study: Path
     assert error(study, "bcq", 5) > 20
     for algorithm, n in (("icq", 5), ("icq", 1), ("bcq", 1)):
         assert error(study, algorithm, n) < 1
+
+
+def test_amplification_by_hand(tmp_path: Path) -> None:
+    """One agent: A(1) always stays, A(2) never. Several: a line through a step extrapolates."""
+    factors = []
+    for n in (1, 5):
+        mmdp_study.record(n, 1, tmp_path / f"{n}.h5")
+        factors.append(mmdp_study.amplification(tmp_path / f"{n}.h5"))
+    assert factors[0] == pytest.approx(mmdp_study.GAMMA)
+    assert factors[1] > 1.05
 
 
 def test_it_writes_a_figure_and_does_nothing_twice(
