@@ -79,7 +79,7 @@ def train() -> None:
         batch = random_batch(info, EPISODES).to(device)
         took = seconds(lambda learner=learner, batch=batch: learner.train(batch), device)
         reference = reference or took
-        sys.stdout.write(f"{name:<6}{took * 1e3:8.1f} ms   x{took / reference:.2f}\n")
+        sys.stdout.write(f"{name:<12}{took * 1e3:8.1f} ms   x{took / reference:.2f}\n")
 
 
 def play() -> None:

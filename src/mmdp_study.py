@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -33,8 +34,8 @@ from learners import REGISTRY as le_REGISTRY
 from main import parse_updates
 from runners.rollout import rollout
 from utils.checkpoint import read_checkpoint
-from utils.config import check_settings, load_settings
-from utils.errors import ConfigError, exit_code_of
+from utils.config import Settings, check_settings, load_settings
+from utils.errors import ConfigError, DataError, exit_code_of
 from utils.records import completed_configs
 
 METHODS = {"bcq": "BCQ-MA", "icq": "ICQ-MA"}
@@ -42,20 +43,22 @@ AGENTS, SEEDS, T_MAX = "1,3,5,7,9,11,15", 3, 400
 EPISODES, REWARDED = 32, 8
 TOGETHER = 0.1  # how often all choose A(1); else one of the other joint actions
 GAMMA = 0.99
-SETTINGS = (
+BEST = 1 / (1 - GAMMA)  # Q(s2, all A(1)) of A(1) for ever
+SETTINGS = [
     "td_lambda=0.0",  # eq. 57 is one step, so both are
     "critic_lr=0.005",  # the critics can follow their targets within a target period
     "critic_hidden_dim=32", "rnn_hidden_dim=16", "test_nepisode=0", f"gamma={GAMMA}",
-)  # fmt: skip
+]  # fmt: skip
+OWN = {"bcq": ["zeta=0.1"], "icq": []}  # one agent's A(1) is a quarter of its actions in s2
 CPU = torch.device("cpu")
+Planned = tuple[list[str], dict[str, Any]]  # the words behind main.py, their configuration
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Q_tot(s2, all A(1)) of one critic, and the true value for two policies that go on for ever.
+    """Q_tot(s2, all A(1)) of one critic, beside what its data says.
 
-    Whatever policy a critic values, the recorded one, the best one or one between them, the truth
-    lies between those two.
+    recorded: the true value if the recorded policy goes on. amplification: see there.
     """
 
     n_agents: int
@@ -64,13 +67,7 @@ class Estimate:
     t_env: int
     estimate: float
     recorded: float
-    best: float
-    amplification: float  # of the data set, see `amplification`
-
-    @property
-    def error(self) -> float:
-        """How far the estimate is outside of what can be true."""
-        return max(self.recorded - self.estimate, self.estimate - self.best, 0.0)
+    amplification: float
 
 
 class Behaviour:
@@ -91,12 +88,6 @@ class Behaviour:
         return torch.from_numpy(actions), None
 
 
-def recorded_value(n_agents: int) -> float:
-    """Q^mu(s2, all A(1)) = 1 + gamma V with V = mu(all A(1)) + gamma (1 - P(fall)) V; odd n."""
-    fall = (1 - TOGETHER) * 2 ** (n_agents - 1) / (2**n_agents - 1)
-    return 1 + GAMMA * TOGETHER / (1 - GAMMA * (1 - fall))
-
-
 def record(n_agents: int, seed: int, path: Path) -> None:
     """Play until there are 8 rewarded and 24 other episodes, and write those."""
     env_args = {"n_agents": n_agents}
@@ -115,58 +106,79 @@ def record(n_agents: int, seed: int, path: Path) -> None:
         writer.append(episodes, episodes.state[:, -1, S2].numpy() == 1, 0, seed)
 
 
-def amplification(path: Path) -> float:
+def steps_in_s2(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(M,N) joint actions taken in s2, (M,) whether they stayed there."""
+    data = RecordedEpisodes(path)
+    batch = data.read(np.arange(len(data)))
+    in_s2 = (batch.state[..., S2] == 1).numpy()
+    here = in_s2[:, :-1] & batch.mask.numpy()
+    return batch.actions[:, :-1].numpy()[here], in_s2[:, 1:][here]
+
+
+def recorded_value(actions: np.ndarray, stays: np.ndarray) -> float:
+    """Q(s2, all A(1)) = 1 + gamma V of the policy with the recorded frequencies p in s2.
+
+    V = p(all A(1)) + gamma p(stay) V. actions (M,N), stays (M,).
+    """
+    together = float((actions == A1).all(1).mean())
+    return 1 + GAMMA * together / (1 - GAMMA * float(stays.mean()))
+
+
+def amplification(actions: np.ndarray, stays: np.ndarray) -> float:
     """What one target period makes of the value of all A(1) in s2, if the critic fits exactly.
 
     The target of a step in s2 that stays there is gamma times that value (and the reward); fitted
     by least squares with sum_i w_i Q_i(a_i) + b, the value of all A(1) becomes this many times as
     large. Above 1 it grows without end. One agent's fit is exact: gamma.
     """
-    data = RecordedEpisodes(path)
-    batch = data.read(np.arange(len(data)))
-    in_s2 = batch.state[..., S2] == 1
-    here, stays = in_s2[:, :-1] & batch.mask, in_s2[:, 1:]
-    actions = batch.actions[:, :-1][here].double()
-    features = torch.cat([torch.ones_like(actions[:, :1]), actions], dim=1)
-    fit = np.linalg.lstsq(features.numpy(), GAMMA * stays[here].double().numpy(), rcond=None)[0]
+    features = np.column_stack([np.ones(len(actions)), actions])
+    fit = np.linalg.lstsq(features, GAMMA * stays.astype(float), rcond=None)[0]
     return float(fit.sum())
 
 
-def commands(agents: Sequence[int], seeds: int, t_max: int, out: Path) -> list[list[str]]:
-    """The words behind `python src/main.py` of every run."""
-    keys = [*SETTINGS, f"t_max={t_max}", f"save_model_interval={max(t_max // 20, 1)}"]
-    return [
-        [f"--config={method}", "--env-config=mmdp", "with", f"env_args.n_agents={n}",
-         f"seed={seed}", f"dataset={out / 'data' / f'{n}_agents_seed_{seed}.h5'}", *keys,
-         f"local_results_path={out}"]
-        for n in agents for seed in range(1, seeds + 1) for method in METHODS
-    ]  # fmt: skip
+def plan(agents: Sequence[int], seeds: int, t_max: int, out: Path) -> list[Planned]:
+    """Every run of the study."""
+    every = [*SETTINGS, f"t_max={t_max}", f"save_model_interval={max(t_max // 20, 1)}"]
+    planned = []
+    for n, seed, method in itertools.product(agents, range(1, seeds + 1), METHODS):
+        keys = [f"env_args.n_agents={n}", f"seed={seed}", f"dataset={_data_path(out, n, seed)}"]
+        keys += [*every, *OWN[method], f"local_results_path={out}"]
+        values = load_settings(method, "mmdp", parse_updates(keys)).values
+        planned.append(([f"--config={method}", "--env-config=mmdp", "with", *keys], values))
+    return planned
 
 
-def read_estimates(out: Path) -> list[Estimate]:
-    """Every checkpoint's, of every completed run."""
-    found = []
+def _data_path(out: Path, n_agents: int, seed: int) -> Path:
+    return out / "data" / f"{n_agents}_agents_seed_{seed}.h5"
+
+
+def read_estimates(planned: list[Planned], out: Path) -> list[Estimate]:
+    """Of every checkpoint of the planned runs."""
+    wanted = [values for _, values in planned]
+    found: list[Estimate] = []
     for token, config in completed_configs(out).items():
-        for folder in sorted((out / "models" / token).glob("[0-9]*"), key=lambda p: int(p.name)):
-            found.append(_read_estimate(folder, config))
+        if config in wanted:
+            found += _of_run(check_settings(config), out / "models" / token)
     return found
 
 
 @torch.no_grad()
-def _read_estimate(folder: Path, config: dict[str, Any]) -> Estimate:
-    settings = check_settings(config)
-    n = settings.run.env_args["n_agents"]
-    info = MMDPEnv.env_info(settings.run.env_args)
-    mac = mac_REGISTRY[settings.run.mac](info, settings)
-    learner = le_REGISTRY[settings.run.learner](mac, info, settings.learner, CPU)
-    learner.load_state_dict(read_checkpoint(folder)[0])
+def _of_run(settings: Settings, models: Path) -> list[Estimate]:
+    run, info = settings.run, MMDPEnv.env_info(settings.run.env_args)
+    n, name = info.n_agents, run.name
+    learner = le_REGISTRY[run.learner](
+        mac_REGISTRY[run.mac](info, settings), info, settings.learner, CPU
+    )
+    data = steps_in_s2(run.dataset_path)
+    facts = recorded_value(*data), amplification(*data)
     state = torch.eye(2)[S2 : S2 + 1]
-    qs = learner.networks["critic"](state, state.expand(1, n, 2))
-    q_tot = float(learner.networks["mixer"](qs[..., A1], state))
-    return Estimate(
-        n, config["name"], settings.run.seed, int(folder.name), q_tot, recorded_value(n),
-        1 / (1 - GAMMA), amplification(settings.run.dataset_path),
-    )  # fmt: skip
+    found = []
+    for t_env in sorted(int(folder.name) for folder in models.glob("[0-9]*")):
+        learner.load_state_dict(read_checkpoint(models / str(t_env))[0])
+        qs = learner.networks["critic"](state, state.expand(1, n, 2))
+        q_tot = float(learner.networks["mixer"](qs[..., A1], state))
+        found.append(Estimate(n, name, run.seed, t_env, q_tot, *facts))
+    return found
 
 
 def draw(estimates: list[Estimate], path: Path) -> None:
@@ -185,8 +197,9 @@ def draw(estimates: list[Estimate], path: Path) -> None:
             times, values = _curve(_of(estimates, n, method))
             panel.plot(times, values.mean(0), color=f"C{color}", label=label)
             panel.fill_between(times, values.min(0), values.max(0), color=f"C{color}", alpha=0.2)
-        panel.axhline(1 / (1 - GAMMA), color="black", ls="--", label="truth, best policy")
-        panel.axhline(recorded_value(n), color="gray", ls=":", label="truth, recorded policy")
+        recorded = np.mean([e.recorded for e in estimates if e.n_agents == n])
+        panel.axhline(BEST, color="black", ls="--", label="truth, best policy")
+        panel.axhline(recorded, color="gray", ls=":", label="truth, recorded policy")
         panel.set(title=f"{n} agent{'s' * (n > 1)}", yscale="symlog")
     figure.supxlabel("training steps")
     figure.supylabel("Q_tot(s2, all A(1))")
@@ -212,11 +225,12 @@ def table(estimates: list[Estimate]) -> str:
     lines = ["| agents | truth: recorded policy, best | BCQ-MA | ICQ-MA | amplification |"]
     lines.append("| ---: | ---: | ---: | ---: | ---: |")
     for n in sorted({e.n_agents for e in estimates}):
-        final = {m: [e for e in _of(estimates, n, m) if e.t_env == last] for m in METHODS}
-        means = [float(np.mean([e.estimate for e in found])) for found in final.values()]
-        factor = float(np.mean([e.amplification for e in final["bcq"]]))
-        numbers = f"{means[0]:.2f} | {means[1]:.2f} | {factor:.2f}"
-        lines.append(f"| {n} | {recorded_value(n):.2f}, {1 / (1 - GAMMA):.0f} | {numbers} |")
+        final = [[e for e in _of(estimates, n, m) if e.t_env == last] for m in METHODS]
+        bcq, icq = (np.mean([e.estimate for e in found]) for found in final)
+        facts = np.mean([(e.recorded, e.amplification) for e in final[0]], axis=0)
+        lines.append(
+            f"| {n} | {facts[0]:.2f}, {BEST:.0f} | {bcq:.2f} | {icq:.2f} | {facts[1]:.2f} |"
+        )
     return "\n".join(lines)
 
 
@@ -244,34 +258,23 @@ def main(argv: list[str]) -> int:
 
 def _study(args: argparse.Namespace) -> int:
     words = args.agents.split(",")
-    if not all(word.isdigit() and int(word) % 2 for word in words):
+    if not all(word.isascii() and word.isdigit() and int(word) % 2 for word in words):
         raise ConfigError(f"--agents={args.agents} must be odd numbers, as in {AGENTS}")
     for name in ("seeds", "t_max", "jobs"):
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name}={getattr(args, name)} must be 1 or more")
     out, agents = args.out.resolve(), [int(word) for word in words]
-    for n in agents:
-        for seed in range(1, args.seeds + 1):
-            path = out / "data" / f"{n}_agents_seed_{seed}.h5"
-            if not path.is_file():
-                record(n, seed, path)
-    return _run_and_report(commands(agents, args.seeds, args.t_max, out), args.jobs, out)
-
-
-def _run_and_report(runs: list[list[str]], jobs: int, out: Path) -> int:
-    configured = [
-        (
-            run,
-            load_settings(run[0].removeprefix("--config="), "mmdp", parse_updates(run[3:])).values,
-        )
-        for run in runs
-    ]
-    code = sweep.run_all(sweep.pending(configured), jobs)
-    estimates = read_estimates(out)
+    for n, seed in itertools.product(agents, range(1, args.seeds + 1)):
+        if not _data_path(out, n, seed).is_file():
+            record(n, seed, _data_path(out, n, seed))
+    planned = plan(agents, args.seeds, args.t_max, out)
+    if sweep.run_all(sweep.pending(planned), args.jobs):
+        raise DataError(f"not every run ended, so nothing is drawn; repeat the command ({out})")
+    estimates = read_estimates(planned, out)
     write_csv(estimates, out / "mmdp.csv")
     draw(estimates, out / "mmdp.png")
     sys.stdout.write(f"{table(estimates)}\n\nwrote {out / 'mmdp.csv'} and {out / 'mmdp.png'}\n")
-    return code
+    return 0
 
 
 if __name__ == "__main__":

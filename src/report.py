@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,12 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from scipy.special import stdtrit
 
-from utils.config import FREE_TO_CHANGE, RunConfig, available, load_settings
+from utils.config import RunConfig
 from utils.errors import ConfigError, DataError, exit_code_of
-from utils.records import completed_configs
+from utils.records import Run, Task, labels, quality, read_runs
 
-Task = tuple[str, str, str]
 LAST = 5
 LEGEND = "Return ± half of its 95% interval, battles won, number of seeds if several."
-NOT_IDENTITY = FREE_TO_CHANGE - {"t_max", "dataset", "evaluate"}
 NAMES = {
     "data": "data", "script": "script", "bc": "BC-MA", "bcq": "BCQ-MA", "cql": "CQL-MA",
     "icq_official": "ICQ-MA, official code", "icq": "ICQ-MA",
@@ -56,87 +53,30 @@ class Row:
         return self.env, self.map_name, self.quality
 
 
-@dataclass(frozen=True)
-class Run:
-    """A completed run's configuration and its records: stat -> [(t_env, value)]."""
-
-    config: dict[str, Any]
-    stats: dict[str, list[tuple[int, float]]]
-
-    @property
-    def task(self) -> Task:
-        """As `Row.task`."""
-        map_name = self.config["env_args"].get("map_name", "")
-        return self.config["env"], map_name, _quality(self.config)
-
-    def row(self) -> Row:
-        """The mean of the last five evaluations, as the rule at the top says."""
-        means, errors, won, counts = (
-            np.array([value for _, value in self.stats[f"test_{name}"][-LAST:]])
-            for name in ("return_mean", "return_se", "battle_won_mean", "n_episodes")
-        )
-        config = self.config
-        return Row(
-            *self.task,
-            algorithm=config["name"],
-            seed=config["seed"],
-            t_max=config["t_max"] if config["learner"] else 0,
-            episodes=int(counts.sum()),
-            return_mean=float(means.mean()),
-            return_se=_standard_error(means, errors),
-            battle_won_mean=float(won.mean()),
-        )
-
-
-def read_runs(folder: Path) -> list[Run]:
-    """Every completed run in a results folder; of equal configurations the latest."""
-    latest: dict[str, Run] = {}
-    for token, config in completed_configs(folder).items():
-        metrics = folder / "metrics" / f"{token}.csv"
-        if not metrics.is_file() or (config["evaluate"] and config["learner"]):
-            continue  # a look at one checkpoint is not a run
-        run = Run(config, _read_stats(metrics))
-        if "test_return_mean" in run.stats:
-            latest[_identity(run.config)] = run
-    if not latest:
-        raise DataError(f"{folder} has no completed run with an evaluation")
-    return list(latest.values())
+def run_row(run: Run, label: str) -> Row:
+    """The mean of the last five evaluations, as the rule at the top says."""
+    means, errors, won, counts = (
+        np.array([value for _, value in run.stats[f"test_{name}"][-LAST:]])
+        for name in ("return_mean", "return_se", "battle_won_mean", "n_episodes")
+    )
+    return Row(
+        *run.task,
+        algorithm=label,
+        seed=run.config["seed"],
+        t_max=run.config["t_max"] if run.config["learner"] else 0,
+        episodes=int(counts.sum()),
+        return_mean=float(means.mean()),
+        return_se=_standard_error(means, errors),
+        battle_won_mean=float(won.mean()),
+    )
 
 
 def collect(runs: Iterable[Run]) -> list[Row]:
     """One row for each run, and one for each data set that they were trained on."""
     runs = list(runs)
-    rows = [
-        replace(run.row(), algorithm=label) for run, label in zip(runs, labels(runs), strict=True)
-    ]
+    rows = [run_row(run, label) for run, label in zip(runs, labels(runs), strict=True)]
     data = {run.task: run.config for run in runs if run.config["runner"] == "offline"}
     return rows + [_data_row(config) for config in data.values()]
-
-
-def labels(runs: list[Run]) -> list[str]:
-    """Each run's algorithm; where runs of its name and data differ, with its own changes.
-
-    A change is a key that differs among them and has not the value of the algorithm's YAML.
-    """
-    groups: dict[tuple[object, ...], list[dict[str, Any]]] = defaultdict(list)
-    for run in runs:
-        groups[run.task, run.config["name"]].append(run.config)
-    found = []
-    for run in runs:
-        name, config = run.config["name"], run.config
-        rivals = groups[run.task, name]
-        keys = config.keys() - NOT_IDENTITY - {"seed"}
-        varied = [k for k in sorted(keys) if any(c.get(k, config[k]) != config[k] for c in rivals)]
-        usual = _usual(name, config["env"]) if varied else {}
-        changes = [f"{k}={config[k]}" for k in varied if k not in usual or config[k] != usual[k]]
-        found.append(" ".join([name, *changes]))
-    return found
-
-
-def _usual(algorithm: str, env: str) -> dict[str, Any]:
-    """The YAML values of an algorithm, if there is one of that name."""
-    known = algorithm in available("algs") and env in available("envs")
-    return load_settings(algorithm, env, {}).values if known else {}
 
 
 def interval(rows: list[Row]) -> tuple[float, float, float]:
@@ -266,32 +206,12 @@ def _report(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read_stats(path: Path) -> dict[str, list[tuple[int, float]]]:
-    stats: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    with path.open(newline="") as file:
-        for line in csv.DictReader(file):
-            stats[line["stat"]].append((int(line["t_env"]), float(line["value"])))
-    return stats
-
-
 def _standard_error(means: np.ndarray, errors: np.ndarray) -> float:
     """Of the mean of a run's last evaluations: from their spread, at least the episodes' noise."""
     n = len(means)
     from_episodes = float((errors**2).sum()) / n**2
     from_spread = float(means.var(ddof=1)) / n if n > 1 else 0.0
     return max(from_episodes, from_spread) ** 0.5
-
-
-def _quality(config: dict[str, Any]) -> str:
-    """What the data is called: its level, or its file's name; nothing for a live run."""
-    if config["runner"] != "offline":
-        return ""
-    return Path(config["dataset"]).stem if config["dataset"] else config["dataset_quality"]
-
-
-def _identity(config: dict[str, Any]) -> str:
-    """Equal for runs of which only the latest counts."""
-    return json.dumps({k: v for k, v in config.items() if k not in NOT_IDENTITY}, sort_keys=True)
 
 
 def _data_row(config: dict[str, Any]) -> Row:
@@ -302,7 +222,7 @@ def _data_row(config: dict[str, Any]) -> Row:
     return Row(
         env=config["env"],
         map_name=config["env_args"].get("map_name", ""),
-        quality=_quality(config),
+        quality=quality(config),
         algorithm="data",
         seed=0,
         t_max=0,

@@ -146,6 +146,17 @@ def test_what_cannot_be_merged_is_one_line(
     assert (code, message) == (
         2, f"DataError: {two_step_file} is one of the files to merge; choose another --out"
     )  # fmt: skip
+    code, message = refuse(capsys, "merge", str(two_step_file), str(two_step_file), f"--out={out}")
+    assert message == (
+        f"DataError: {two_step_file} holds the episodes of {two_step_file}; merge it once"
+    )
+    changed = tmp_path / "changed.h5"
+    changed.write_bytes(two_step_file.read_bytes())
+    with h5py.File(changed, "r+") as file:
+        file["steps/rewards"][0] += 1
+    code, message = refuse(capsys, "merge", str(changed), f"--out={out}")
+    assert (code, out.exists()) == (2, False)
+    assert "was changed after it was written" in message
     code, message = refuse(capsys, "merge", str(two_step_file), f"--out={tmp_path / 'x.txt'}")
     assert (code, message) == (2, f"ConfigError: --out={tmp_path / 'x.txt'} must end in .h5")
 

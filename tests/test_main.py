@@ -65,7 +65,7 @@ def test_same_seed_same_metrics_other_seed_other_metrics(
     assert a == b != c
 
 
-@pytest.mark.parametrize("alg", ["icq", "qmix"])
+@pytest.mark.parametrize("alg", ["icq", "icq_official", "qmix"])
 def test_killed_and_resumed_equals_never_stopped(
     alg: str, tmp_path: Path, two_step_file: Path
 ) -> None:
@@ -91,11 +91,14 @@ def test_killed_and_resumed_equals_never_stopped(
     assert only(resumed, "metrics/*.csv").read_bytes() == expected
 
 
-def test_a_checkpoint_is_evaluated_without_data(tmp_path: Path, two_step_file: Path) -> None:
-    assert run_main("icq", tmp_path / "train", f"dataset={two_step_file}") == 0
+@pytest.mark.parametrize("alg", ["icq", "bcq"])
+def test_a_checkpoint_is_evaluated_without_data(
+    alg: str, tmp_path: Path, two_step_file: Path
+) -> None:
+    assert run_main(alg, tmp_path / "train", f"dataset={two_step_file}") == 0
     run = only(tmp_path / "train", "models/*")
     evaluate = ["evaluate=True", f"checkpoint_path={run}", "test_nepisode=8"]
-    assert run_main("icq", tmp_path / "eval", "dataset=/nowhere", *evaluate) == 0
+    assert run_main(alg, tmp_path / "eval", "dataset=/nowhere", *evaluate) == 0
     lines = only(tmp_path / "eval", "metrics/*.csv").read_text().splitlines()
     trained = only(tmp_path / "train", "metrics/*.csv").read_text().splitlines()
     assert lines[1] == [line for line in trained if "test_return_mean" in line][-1]
@@ -263,7 +266,7 @@ def test_a_checkpoint_of_another_network_is_refused(
     assert run_main("bc", tmp_path / "b", *words) == 2
     assert capsys.readouterr().err == (
         f"CheckpointError: {run}/60/agent.th belongs to another network: fc1.bias is (8,) there, "
-        "(16,) here; use the map, rnn_hidden_dim and obs_* of the run that made it\n"
+        "(16,) here; use the --config, map, obs_* and sizes of the run that made it\n"
     )
 
 

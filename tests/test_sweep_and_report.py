@@ -10,6 +10,8 @@ import pytest
 
 import report
 import sweep
+from utils.config import load_settings
+from utils.records import Run, labels
 
 TINY = ["t_max=20", "batch_size=8", "test_interval=5", "test_nepisode=8", "batch_size_run=4"]
 
@@ -97,6 +99,13 @@ def test_runs_with_other_keys_are_not_taken_for_other_seeds(
     assert lines[0] == f"| method | two_step {two_step_file.stem} |"
     assert any(line.startswith("| bc lr=0.01 | ") for line in lines)
     assert any(line.startswith("| BC-MA | ") for line in lines)  # 0.0005 is the YAML's
+
+
+def test_a_run_from_before_a_key_is_not_taken_for_another_value_of_it() -> None:
+    new = load_settings("icq", "two_step", {"optimiser": "rmsprop"}).values
+    old = load_settings("icq", "two_step", {}).values
+    del old["optimiser"]
+    assert labels([Run(old, {}), Run(new, {})]) == ["icq", "icq optimiser=rmsprop"]
 
 
 def test_several_data_sets_are_lines_and_methods_columns() -> None:

@@ -8,33 +8,33 @@ from pathlib import Path
 
 import numpy as np
 
-from data.check import check_environment
+from data.check import check_checksum, check_environment, check_episodes
 from data.read import RecordedEpisodes
 from data.schema import Metadata
 from data.write import EpisodeWriter
 from utils.errors import DataError
 
-PIECE = 64  # episodes held in memory at once
+PIECE = 64  # episodes copied at once
 
 
 def merge(paths: Sequence[Path], out: Path, compress: bool) -> int:
     """Write the episodes of `paths`, in their order, to `out` -> how many they are.
 
-    Every file must be of the same environment. `policies` are those of the first file, then the
-    second's, ...; `made_with` lists the files' own. The quality is the new file's name.
+    Every file is checked and must be of the same environment and licence. `policies` are those of
+    the first file, then the second's, ...; `made_with` lists the files' own. The quality is the
+    new file's name. One file is open at a time.
     """
-    sources = [RecordedEpisodes(path) for path in paths]
-    first = sources[0].metadata
-    for source in sources:
-        check_environment(source, first.env, first.env_args, first.info)
     if out.resolve() in {path.resolve() for path in paths}:
         raise DataError(f"{out} is one of the files to merge; choose another --out")
-    with EpisodeWriter(out, _metadata(sources, out), compress) as writer:
-        offset = 0
-        for source in sources:
+    metadata = _metadata(paths, out)
+    episodes, offset = 0, 0
+    with EpisodeWriter(out, metadata, compress) as writer:
+        for path in paths:
+            source = RecordedEpisodes(path)
             _append(writer, source, offset)
             offset += len(source.metadata.policies)
-    return sum(len(source) for source in sources)
+            episodes += len(source)
+    return episodes
 
 
 def _append(writer: EpisodeWriter, source: RecordedEpisodes, offset: int) -> None:
@@ -45,15 +45,32 @@ def _append(writer: EpisodeWriter, source: RecordedEpisodes, offset: int) -> Non
         writer.append_with(source.read(index), facts)
 
 
-def _metadata(sources: list[RecordedEpisodes], out: Path) -> Metadata:
+def _metadata(paths: Sequence[Path], out: Path) -> Metadata:
+    """The new file's, once all files have been checked."""
+    found: dict[str, tuple[Path, Metadata]] = {}
+    for path in paths:
+        source = RecordedEpisodes(path)
+        check_episodes(source)
+        check_checksum(source)
+        if source.sha256 in found:
+            raise DataError(
+                f"{path} holds the episodes of {found[source.sha256][0]}; merge it once"
+            )
+        first = next(iter(found.values()), (path, source.metadata))
+        check_environment(source, first[1].env, first[1].env_args, first[1].info)
+        if source.metadata.licence != first[1].licence:
+            raise DataError(
+                f"{path} has the licence {source.metadata.licence}, {first[0]} {first[1].licence}"
+            )
+        found[source.sha256] = path, source.metadata
     merged = [
-        {"file": s.path.name, "quality": s.metadata.quality, "sha256": s.sha256}
-        | s.metadata.made_with
-        for s in sources
+        {"file": path.name, "quality": metadata.quality, "sha256": sha256} | metadata.made_with
+        for sha256, (path, metadata) in found.items()
     ]
+    every = [metadata for _, metadata in found.values()]
     return replace(
-        sources[0].metadata,
+        every[0],
         quality=out.stem,
-        policies=[policy for s in sources for policy in s.metadata.policies],
+        policies=[policy for metadata in every for policy in metadata.policies],
         made_with={"merged": merged},
     )

@@ -20,7 +20,7 @@ from envs.base import VectorEnv
 from runners.rollout import Controller, Evaluation, evaluate, rollout
 from utils.checkpoint import load_agent, read_checkpoint
 from utils.config import ROOT, RunConfig, check_settings, load_settings
-from utils.errors import CheckpointError, DataError
+from utils.errors import CheckpointError, ConfigError, DataError
 from utils.logging import progress_bar
 
 LEVELS = {"poor": (0.0, 10.0), "medium": (10.0, 15.0), "good": (15.0, 20.0)}
@@ -42,7 +42,10 @@ class BehaviourPolicy:
 def load_policy(folder: Path) -> BehaviourPolicy:
     """The policy of one checkpoint of a live run."""
     learner_state, trainer_state = read_checkpoint(folder)
-    settings = check_settings(trainer_state["config"])
+    try:
+        settings = check_settings(trainer_state["config"])
+    except ConfigError as error:
+        raise CheckpointError(f"{folder} was made by another version: {error}") from error
     config = settings.run
     info = env_REGISTRY[config.env].env_info(config.env_args)
     mac = mac_REGISTRY[config.mac](info, settings)

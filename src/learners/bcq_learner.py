@@ -12,7 +12,7 @@ from components.episode_batch import EpisodeBatch
 from controllers.bcq_controller import BCQMAC, familiar
 from envs.base import EnvInfo
 from learners.configs import BCQConfig
-from learners.decomposed import DecomposedLearner
+from learners.decomposed import DecomposedLearner, critic_metrics
 from utils.rl_utils import choices, lambda_returns, log_policy, masked_mean, taken
 
 
@@ -37,7 +37,8 @@ class BCQLearner(DecomposedLearner):
         targets = self._targets(batch, log_g.detach())
         q_tot = self._q_tot(batch, self._values(batch))
         loss = masked_mean((q_tot - targets).square(), batch.mask)
-        metrics |= self._critic_step(loss, q_tot, targets, batch.mask)
+        norm = self._critic_step(loss)
+        metrics |= critic_metrics(loss, norm, q_tot, targets, batch.mask)
         self._end_step()
         return metrics
 

@@ -27,7 +27,7 @@ class BCConfig(LearnerConfig):
 class CriticConfig(LearnerConfig):
     """What learners of a mixed value share."""
 
-    gamma: float = Field(ge=0, le=1)
+    gamma: float = Field(gt=0, le=1)
     td_lambda: float = Field(ge=0, le=1)
     target_update_interval: int = Field(ge=1)
     mixing_embed_dim: int = Field(ge=1)
@@ -78,6 +78,7 @@ class ICQConfig(DecomposedConfig):
     policy_temperature: float = Field(gt=0)
     max_weight: float | None = Field(ge=1)
     value_temperature: float = Field(gt=0)
+    clamp_value_weights: bool
     critic_steps: int = Field(ge=1)
     target: Literal["implicit", "q_lambda", "tree_backup"]
     joint_weights: bool

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from components.episode_batch import EpisodeBatch
 from learners.configs import CQLConfig
-from learners.decomposed import DecomposedLearner
+from learners.decomposed import DecomposedLearner, critic_metrics
 from utils.rl_utils import choices, expected, log_policy, masked_mean, taken, traced_returns
 
 
@@ -55,7 +55,8 @@ class CQLLearner(DecomposedLearner):
         q_tot = self._q_tot(batch, qs)
         error = masked_mean((targets - q_tot).square(), batch.mask)
         loss = self._config.cql_alpha * gap + 0.5 * error
-        return self._critic_step(loss, q_tot, targets, batch.mask) | {"cql_gap": gap.detach()}
+        metrics = critic_metrics(loss, self._critic_step(loss), q_tot, targets, batch.mask)
+        return metrics | {"cql_gap": gap.detach()}
 
     def _train_policy(self, batch: EpisodeBatch, log_pi: Tensor, qs: Tensor) -> dict[str, Tensor]:
         """The gradient of E[Q_tot(tau, pi)] = E[sum_i w_i sum_a pi_i(a) Q_i(a)] + const.

@@ -88,20 +88,10 @@ class DecomposedLearner(Learner):
         """(B,T): Q_tot of the recorded joint actions, of values (B,T,N,A)."""
         return self.networks["mixer"](taken(qs, batch.actions[:, time]), batch.state[:, time])
 
-    def _critic_step(
-        self, loss: Tensor, q_tot: Tensor, targets: Tensor, mask: Tensor
-    ) -> dict[str, Tensor]:
-        """One step of critic and mixer -> its statistics; q_tot, targets, mask (B,T)."""
-        norm = self._descend(self.optimisers["critic_opt"], loss, self._config.grad_norm_clip)
+    def _critic_step(self, loss: Tensor) -> Tensor:
+        """One step of critic and mixer -> the gradient's norm."""
         self.critic_updates += 1
-        q_tot = q_tot.detach()
-        return {
-            "critic_loss": loss.detach(),
-            "critic_grad_norm": norm,
-            "td_error_abs": masked_mean((q_tot - targets).abs(), mask),
-            "q_taken_mean": masked_mean(q_tot, mask),
-            "target_mean": masked_mean(targets, mask),
-        }
+        return self._descend(self.optimisers["critic_opt"], loss, self._config.grad_norm_clip)
 
     def _end_step(self) -> None:
         """Count this call of `train`; copy into the targets when it is time."""
@@ -109,3 +99,17 @@ class DecomposedLearner(Learner):
         if self.critic_updates - self.synced_at >= self._config.target_update_interval:
             self._sync_targets()
             self.synced_at = self.critic_updates
+
+
+def critic_metrics(
+    loss: Tensor, norm: Tensor, q_tot: Tensor, targets: Tensor, mask: Tensor
+) -> dict[str, Tensor]:
+    """PyMARL's statistics of a step on `loss`; q_tot, targets, mask (B,T)."""
+    q_tot = q_tot.detach()
+    return {
+        "critic_loss": loss.detach(),
+        "critic_grad_norm": norm,
+        "td_error_abs": masked_mean((q_tot - targets).abs(), mask),
+        "q_taken_mean": masked_mean(q_tot, mask),
+        "target_mean": masked_mean(targets, mask),
+    }

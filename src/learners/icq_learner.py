@@ -16,7 +16,7 @@ from torch import Tensor
 from components.episode_batch import EpisodeBatch
 from components.epsilon_schedules import linear_epsilon
 from learners.configs import ICQConfig
-from learners.decomposed import DecomposedLearner
+from learners.decomposed import DecomposedLearner, critic_metrics
 from utils.rl_utils import (
     choices,
     expected,
@@ -106,7 +106,9 @@ class ICQLearner(DecomposedLearner):
         targets = self._targets(batch)
         if self._config.critic_first:
             metrics = self._train_critic(batch, targets)
-            metrics |= self._train_policy(batch, self._values(batch).detach())
+            with torch.no_grad():
+                qs = self._values(batch)
+            metrics |= self._train_policy(batch, qs)
         else:
             qs = self._values(batch)
             metrics = self._train_policy(batch, qs.detach())
@@ -122,7 +124,9 @@ class ICQLearner(DecomposedLearner):
         if config.target != "implicit":
             return self._policy_targets(batch, qs, q_tot)
         follows = batch.mask & ~batch.terminated
-        rho = self._rho(q_tot[:, 1:], follows, follows, config.value_temperature)
+        rho = self._rho(q_tot[:, 1:], follows, ~follows, config.value_temperature)
+        if config.clamp_value_weights:
+            rho = rho.clamp(max=1 / config.gamma)
         values = torch.cat([q_tot[:, :1], rho * q_tot[:, 1:]], dim=1)
         return lambda_returns(
             batch.rewards, values, batch.terminated, batch.mask, config.gamma, config.td_lambda
@@ -147,18 +151,22 @@ class ICQLearner(DecomposedLearner):
 
         qs: the critic's values of the whole batch, if it has not changed since.
         """
-        metrics: dict[str, Tensor] = {}
         length = batch.mask.shape[1]
         each = 1 if self._config.critic_step_per == "time_step" else length
+        parts: list[Tensor] = []
+        norms: list[Tensor] = []
         for _ in range(self._config.critic_steps):
+            parts, norms = [], []
             for t in range(0, length, each):
                 time = slice(t, t + each)
                 q_i = qs[:, time] if qs is not None else self._values(batch, time)
                 q_tot, qs = self._q_tot(batch, q_i, time), None
-                target, mask = targets[:, time], batch.mask[:, time]
-                loss = masked_mean((q_tot - target).square(), mask)
-                metrics = self._critic_step(loss, q_tot, target, mask)
-        return metrics
+                error = (q_tot - targets[:, time]).square()
+                norms.append(self._critic_step(masked_mean(error, batch.mask[:, time])))
+                parts.append(q_tot.detach())
+        q_tot = torch.cat(parts, dim=1)  # of each part before its own step
+        loss = masked_mean((q_tot - targets).square(), batch.mask)
+        return critic_metrics(loss, torch.stack(norms).mean(), q_tot, targets, batch.mask)
 
     def _train_policy(self, batch: EpisodeBatch, qs: Tensor) -> dict[str, Tensor]:
         everyone = batch.mask.unsqueeze(-1).expand_as(batch.actions[:, :-1])
@@ -166,7 +174,7 @@ class ICQLearner(DecomposedLearner):
         log_pi = self._log_policy(batch)
         with torch.no_grad():
             advantages = self._advantages(batch, log_pi, qs)
-            rho = self._policy_weights(batch, advantages, mask, everyone)
+            rho = self._policy_weights(batch, advantages, mask, ~everyone)
         loss = policy_loss(taken(log_pi, batch.actions[:, :-1]), rho, mask)
         norm = self._descend(self.optimisers["agent_opt"], loss, self._config.grad_norm_clip)
         return {
@@ -200,27 +208,27 @@ class ICQLearner(DecomposedLearner):
         return self._weights(batch.state[:, :-1]) * advantages
 
     def _policy_weights(
-        self, batch: EpisodeBatch, advantages: Tensor, mask: Tensor, real: Tensor
+        self, batch: EpisodeBatch, advantages: Tensor, mask: Tensor, padding: Tensor
     ) -> Tensor:
         """(B,T,N): each agent's weights, or the joint action's for all of them."""
         config = self._config
         temperature, ceiling = config.policy_temperature, config.max_weight
         if config.joint_weights:
-            joint = advantages.where(mask, 0.0).sum(-1)
-            rho = self._rho(joint, batch.mask, batch.mask, temperature, ceiling)
+            joint, anyone = advantages.where(mask, 0.0).sum(-1), mask.any(-1)
+            rho = self._rho(joint, anyone, ~batch.mask, temperature, ceiling)
             rho = rho.unsqueeze(-1).expand_as(advantages)
         else:
-            rho = self._rho(advantages, mask, real, temperature, ceiling)
+            rho = self._rho(advantages, mask, padding, temperature, ceiling)
         if config.mixer_weight == "factor":
             rho = self._weights(batch.state[:, :-1]) * rho
         return rho
 
     def _rho(
-        self, values: Tensor, mask: Tensor, real: Tensor, temperature: float,
+        self, values: Tensor, mask: Tensor, padding: Tensor, temperature: float,
         ceiling: float | None = None,
     ) -> Tensor:  # fmt: skip
-        """`implicit_weights` as configured; what is not `real` is padding."""
+        """`implicit_weights` as configured; `padding` (also what follows an end) may take part."""
         config = self._config
-        mask = mask | ~real if config.softmax_padding else mask
+        mask = mask | padding if config.softmax_padding else mask
         per_step = config.softmax_over == "time_step"
         return implicit_weights(values, mask, temperature, ceiling, per_step)

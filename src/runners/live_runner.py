@@ -28,7 +28,8 @@ class ParallelRunner:
         self._env: VectorEnv | None = None
         self._train_rng, self._test_rng = np.random.default_rng(config.seed).spawn(2)
         self._generator = torch.Generator().manual_seed(config.seed)
-        self._test_generator = torch.Generator().manual_seed(config.seed + 1)
+        test_seed = int(np.random.SeedSequence([config.seed, 1]).generate_state(1)[0])
+        self._test_generator = torch.Generator().manual_seed(test_seed)
         self.t_env = 0
 
     @property

@@ -105,7 +105,7 @@ def load_agent(agent: nn.Module, learner_state: dict[str, Any], folder: Path) ->
         if ours != theirs:
             raise CheckpointError(
                 f"{folder / 'agent.th'} belongs to another network: {name} is {theirs} there, "
-                f"{ours} here; use the map, rnn_hidden_dim and obs_* of the run that made it"
+                f"{ours} here; use the --config, map, obs_* and sizes of the run that made it"
             )
     agent.load_state_dict(found)
 

@@ -191,10 +191,15 @@ def _named_file(kind: str, name: str, flag: str) -> Path:
 
 
 def _algorithm_layers(name: str) -> list[_Layer]:
-    """An algorithm's YAML, after the one it names as its `base`."""
+    """An algorithm's YAML, after the one it names as its `base`, which has none itself."""
     layer = _read_layer("algs", _named_file("algs", name, "--config"))
-    base = layer.values.pop("base", None)
-    return [*(_algorithm_layers(base) if base else []), layer]
+    if "base" not in layer.values:
+        return [layer]
+    base = str(layer.values.pop("base"))
+    first = _read_layer("algs", _named_file("algs", base, f"{layer.source}: base"))
+    if "base" in first.values:
+        raise ConfigError(f"{layer.source}: base={base} has a base itself; name that one")
+    return [first, layer]
 
 
 def _read_layer(kind: str, path: Path) -> _Layer:

@@ -1,11 +1,36 @@
-"""Reading what Sacred's file observer leaves of runs."""
+"""What completed runs left in a results folder: their configurations and their statistics."""
 
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from utils.config import FREE_TO_CHANGE, available, load_settings
+from utils.errors import DataError
+
+Task = tuple[str, str, str]
+"""Environment, map and level of the data: what can be compared."""
+
+NOT_IDENTITY = FREE_TO_CHANGE - {"t_max", "dataset", "evaluate"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A completed run's configuration and its records: stat -> [(t_env, value)]."""
+
+    config: dict[str, Any]
+    stats: dict[str, list[tuple[int, float]]]
+
+    @property
+    def task(self) -> Task:
+        """Runs of one task can be compared."""
+        map_name = self.config["env_args"].get("map_name", "")
+        return self.config["env"], map_name, quality(self.config)
 
 
 def completed_configs(results: Path) -> dict[str, dict[str, Any]]:
@@ -20,3 +45,71 @@ def completed_configs(results: Path) -> dict[str, dict[str, Any]]:
                 config = json.loads(record.with_name("config.json").read_text())
                 configs[record.parent.name] = config
     return configs
+
+
+def read_runs(folder: Path) -> list[Run]:
+    """Every completed run in a results folder; of equal configurations the latest."""
+    latest: dict[str, Run] = {}
+    for token, config in completed_configs(folder).items():
+        metrics = folder / "metrics" / f"{token}.csv"
+        if not metrics.is_file() or (config["evaluate"] and config["learner"]):
+            continue  # a look at one checkpoint is not a run
+        run = Run(config, _read_stats(metrics))
+        if "test_return_mean" in run.stats:
+            latest[_identity(run.config)] = run
+    if not latest:
+        raise DataError(f"{folder} has no completed run with an evaluation")
+    return list(latest.values())
+
+
+def labels(runs: list[Run]) -> list[str]:
+    """Each run's algorithm; where runs of its name and data differ, with its own changes.
+
+    A change is a key that differs among them and has not the value of the algorithm's YAML. A run
+    from before there was a key counts as having that value.
+    """
+    groups: dict[tuple[object, ...], list[dict[str, Any]]] = defaultdict(list)
+    for run in runs:
+        groups[run.task, run.config["name"]].append(run.config)
+    usual = {key: _usual(group[0]) for key, group in groups.items()}
+    found = []
+    for run in runs:
+        key = run.task, run.config["name"]
+        changes = _changes(run.config, groups[key], usual[key])
+        found.append(" ".join([run.config["name"], *changes]))
+    return found
+
+
+def quality(config: dict[str, Any]) -> str:
+    """What the data is called: its level, or its file's name; nothing for a live run."""
+    if config["runner"] != "offline":
+        return ""
+    return Path(config["dataset"]).stem if config["dataset"] else config["dataset_quality"]
+
+
+def _changes(
+    config: dict[str, Any], rivals: list[dict[str, Any]], usual: dict[str, Any]
+) -> list[str]:
+    keys = sorted(config.keys() - NOT_IDENTITY - {"seed"})
+    varied = [k for k in keys if any(c.get(k, usual.get(k)) != config[k] for c in rivals)]
+    return [f"{k}={config[k]}" for k in varied if k not in usual or config[k] != usual[k]]
+
+
+def _usual(config: dict[str, Any]) -> dict[str, Any]:
+    """The YAML values of a run's algorithm, if there is one of that name."""
+    algorithm, env = config["name"], config["env"]
+    known = algorithm in available("algs") and env in available("envs")
+    return load_settings(algorithm, env, {}).values if known else {}
+
+
+def _identity(config: dict[str, Any]) -> str:
+    """Equal for runs of which only the latest counts."""
+    return json.dumps({k: v for k, v in config.items() if k not in NOT_IDENTITY}, sort_keys=True)
+
+
+def _read_stats(path: Path) -> dict[str, list[tuple[int, float]]]:
+    stats: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    with path.open(newline="") as file:
+        for line in csv.DictReader(file):
+            stats[line["stat"]].append((int(line["t_env"]), float(line["value"])))
+    return stats

@@ -144,16 +144,17 @@ class Official:
         return out
 
     def critic_steps(self, episodes: list[Part]) -> float:
-        """One step for every time step; the last one's loss."""
-        ret, loss = self.returns(episodes), torch.zeros(())
+        """One step for every time step -> the mean squared error, each before its own step."""
+        ret, squared = self.returns(episodes), 0.0
         for t in range(len(episodes[0]["mask"])):
             loss = torch.zeros((), dtype=F64)
             for b, e in enumerate(episodes):
                 q = q_total(self.parts["critic"], self.parts["mixer"], e, t)
                 loss = loss + (e["mask"][t] * (q - ret[b][t])) ** 2
+            squared += loss.item()
             loss = loss / sum(e["mask"][t] for e in episodes)
             self.descend(loss, ("critic", "mixer"), 1e-4)
-        return loss.item()
+        return squared / sum(sum(e["mask"]) for e in episodes)
 
     def policy_step(self, episodes: list[Part]) -> dict[str, float]:
         epsilon = max(0.05, 0.5 - 0.45 * self.iteration / self.epsilon_anneal_time)
@@ -271,7 +272,8 @@ def test_the_reference_cuts_some_gradients_and_weighs_its_samples() -> None:
         ("value_temperature", 1.0), ("value_temperature", 100.0), ("policy_temperature", 0.3),
         ("max_weight", 2.0), ("softmax_padding", False), ("softmax_over", "batch"),
         ("mixer_weight", "exponent"), ("joint_weights", True), ("forced_actions", False),
-        ("epsilon_floor", False), ("epsilon_start", 0.4), ("epsilon_anneal_time", 4000),
+        ("epsilon_floor", False), ("epsilon_start", 0.4), ("epsilon_finish", 0.2),
+        ("epsilon_anneal_time", 4000),
         ("critic_first", False), ("critic_step_per", "batch"), ("critic_steps", 2),
         ("optimiser", "adam"), ("lr", 0.001), ("critic_lr", 0.001), ("grad_norm_clip", 10),
         ("mixer", "linear"), ("mixer", "uniform"), ("critic", "mlp"), ("critic_sees_state", False),
