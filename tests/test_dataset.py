@@ -153,7 +153,7 @@ def test_what_cannot_be_merged_is_one_line(
     changed = tmp_path / "changed.h5"
     changed.write_bytes(two_step_file.read_bytes())
     with h5py.File(changed, "r+") as file:
-        file["steps/rewards"][0] += 1
+        file["steps/obs"][0] += 1
     code, message = refuse(capsys, "merge", str(changed), f"--out={out}")
     assert (code, out.exists()) == (2, False)
     assert "was changed after it was written" in message

@@ -159,7 +159,8 @@ def slow_critic_loss(parts: dict[str, Part], episodes: list[dict[str, np.ndarray
         q_total(parts["target_critic"], parts["target_mixer"], episodes[e], t + 1)
         for e, t in samples
     ]
-    rho = softmax_weights(following, VALUE_ALPHA)
+    rho = [min(weight, 1 / GAMMA) for weight in softmax_weights(following, VALUE_ALPHA)]
+    assert max(softmax_weights(following, VALUE_ALPHA)) > 1 / GAMMA, "nothing to clamp"
     value = {s: r * q for s, r, q in zip(samples, rho, following, strict=True)}
     errors = []
     for e, episode in enumerate(episodes):
