@@ -25,6 +25,7 @@ from utils.errors import ConfigError, DataError, exit_code_of
 from utils.records import Run, Task, labels, quality, read_runs
 
 LAST = 5
+LEVELS = ["poor", "medium", "good", "mixed"]
 LEGEND = "Return ± half of its 95% interval, battles won, number of seeds if several."
 NAMES = {
     "data": "data", "script": "script", "bc": "BC-MA", "bcq": "BCQ-MA", "cql": "CQL-MA",
@@ -98,7 +99,7 @@ def table(rows: list[Row]) -> str:
     tasks = _tasks(groups)
     found = {task: groups.get((*task[:2], ""), {}) | groups[task] for task in tasks}
     names = {name for methods in found.values() for name in methods}
-    methods = [n for n in NAMES if n in names] + sorted(names - NAMES.keys())
+    methods = sorted(names, key=_method_order)
     lines = [["data set", *(NAMES.get(name, name) for name in methods)]]
     for task in tasks:
         cells = (_cell(found[task].get(name, [])) for name in methods)
@@ -112,8 +113,12 @@ def table(rows: list[Row]) -> str:
 
 def _tasks(found: Iterable[Task]) -> list[Task]:
     """In order, each once; live runs' tasks, which have no level, only if there are no others."""
-    tasks = sorted(set(found))
+    tasks = sorted(set(found), key=lambda t: (*t[:2], t[2] not in LEVELS, _level(t[2]), t[2]))
     return [task for task in tasks if task[2]] or tasks
+
+
+def _level(quality: str) -> int:
+    return LEVELS.index(quality) if quality in LEVELS else 0
 
 
 def _cell(rows: list[Row]) -> str:
@@ -126,35 +131,61 @@ def _cell(rows: list[Row]) -> str:
 
 
 def draw(runs: list[Run], rows: list[Row], path: Path) -> None:
-    """Learning curves, one panel for each data set: mean over seeds, and their range."""
+    """Learning curves, a row of panels for each map: mean over seeds, and their range."""
     from matplotlib.figure import Figure
 
+    names = labels(runs)
+    colors = {name: f"C{i}" for i, name in enumerate(sorted(set(names), key=_method_order))}
     tasks = _tasks(run.task for run in runs)
-    columns = min(len(tasks), 3)
-    figure = Figure(figsize=(4.6 * columns, 3.4 * -(-len(tasks) // columns)), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(-(-len(tasks) // columns), columns)).ravel()
-    for panel in panels[len(tasks) :]:
-        panel.remove()
-    named = list(zip(runs, labels(runs), strict=True))
-    for panel, task in zip(panels, tasks, strict=False):
-        curves: dict[str, list[list[tuple[int, float]]]] = defaultdict(list)
-        for run, label in named:
-            if run.task == task:
-                curves[label].append(run.stats["test_return_mean"])
-        for color, name in enumerate(sorted(curves)):
-            common = min(len(curve) for curve in curves[name])
-            times = [t for t, _ in curves[name][0][:common]]
-            values = np.array([[v for _, v in curve[:common]] for curve in curves[name]])
-            panel.plot(times, values.mean(0), color=f"C{color}", label=NAMES.get(name, name))
-            panel.fill_between(times, values.min(0), values.max(0), color=f"C{color}", alpha=0.2)
-        for row in rows:
-            if row.task == task and row.algorithm == "data":
-                panel.axhline(row.return_mean, color="black", linestyle="--", label="data")
-            if row.task == (*task[:2], "") and row.algorithm == "script":
-                panel.axhline(row.return_mean, color="gray", linestyle=":", label="script")
-        panel.set(title=" ".join(filter(None, task)), xlabel="t_env", ylabel="test return")
-        panel.legend(fontsize="small")
-    figure.savefig(path, dpi=110)
+    maps = list(dict.fromkeys(task[:2] for task in tasks))
+    columns = max(sum(task[:2] == place for task in tasks) for place in maps)
+    figure = Figure(figsize=(3.4 * columns + 0.6, 2.7 * len(maps) + 0.6), layout="constrained")
+    panels = figure.subplots(len(maps), columns, squeeze=False)
+    for place, line in zip(maps, panels, strict=True):
+        of_map = [task for task in tasks if task[:2] == place]
+        for panel in line[len(of_map) :]:
+            panel.remove()
+        for panel, task in zip(line, of_map, strict=False):
+            curves: dict[str, list[list[tuple[int, float]]]] = defaultdict(list)
+            for run, name in zip(runs, names, strict=True):
+                if run.task == task:
+                    curves[name].append(run.stats["test_return_mean"])
+            for name in sorted(curves, key=_method_order):
+                _draw_curves(panel, curves[name], colors[name], NAMES.get(name, name))
+            _draw_levels(panel, task, rows)
+            panel.set(title=" ".join(filter(None, task)))
+        line[0].set_ylabel("test return")
+    figure.supxlabel("t_env")
+    shown = dict(zip(*reversed(_legend(figure)), strict=True))
+    figure.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=2 * columns)
+    figure.savefig(path, dpi=100)
+
+
+def _draw_curves(panel: Any, curves: list[list[tuple[int, float]]], color: str, name: str) -> None:
+    common = min(len(curve) for curve in curves)
+    times = [t for t, _ in curves[0][:common]]
+    values = np.array([[v for _, v in curve[:common]] for curve in curves])
+    panel.plot(times, values.mean(0), color=color, label=name)
+    panel.fill_between(times, values.min(0), values.max(0), color=color, alpha=0.2)
+
+
+def _draw_levels(panel: Any, task: Task, rows: list[Row]) -> None:
+    for row in rows:
+        if row.task == task and row.algorithm == "data":
+            panel.axhline(row.return_mean, color="black", linestyle="--", label="data")
+        if row.task == (*task[:2], "") and row.algorithm == "script":
+            panel.axhline(row.return_mean, color="gray", linestyle=":", label="script")
+
+
+def _legend(figure: Any) -> tuple[list[Any], list[str]]:
+    """Handles and names of all panels; the same name again replaces the first."""
+    pairs = [panel.get_legend_handles_labels() for panel in figure.axes]
+    return [h for handles, _ in pairs for h in handles], [n for _, names in pairs for n in names]
+
+
+def _method_order(name: str) -> tuple[int, str]:
+    """As in NAMES; what is not there comes last."""
+    return (list(NAMES).index(name) if name in NAMES else len(NAMES)), name
 
 
 def write_csv(rows: list[Row], path: Path) -> None:
