@@ -19,19 +19,12 @@ CPU = torch.device("cpu")
 INFO = EnvInfo(n_agents=3, n_actions=4, obs_shape=5, state_shape=6, episode_limit=7)
 LENGTHS = (7, 3, 1, 5)
 FLOATS = ("obs", "state", "rewards")
-LEARNT = [a for a in available("algs") if load_settings(a, "two_step", {}).learner]
+SETTINGS = {alg: load_settings(alg, "two_step", {}) for alg in available("algs")}
+LEARNT = [alg for alg, settings in SETTINGS.items() if settings.learner]
 """Every algorithm with something to learn."""
-TARGETED = [
-    a
-    for a in LEARNT
-    if "target_update_interval" in type(load_settings(a, "two_step", {}).learner).model_fields
-]
+TARGETED = [alg for alg in LEARNT if "target_update_interval" in SETTINGS[alg].values]
 """Those with target networks."""
-PER_BATCH = [
-    a
-    for a in LEARNT
-    if load_settings(a, "two_step", {}).values.get("critic_step_per") != "time_step"
-]
+PER_BATCH = [a for a in LEARNT if SETTINGS[a].values.get("critic_step_per") != "time_step"]
 """Those that step once per batch, however many time steps it has."""
 
 

@@ -12,58 +12,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from recordings import Capture, record_poor, record_random, refuse
 
 import dataset
-import main
 from data.card import QUANTILES
 from data.read import RecordedEpisodes
 from data.record import MEASURED_EPISODES, Recorder, load_policy
-from data.schema import EPISODES, STEPS
 from utils.config import ROOT, available
 
 PAYOFF = {1: np.array([[7, 7], [7, 7]]), 2: np.array([[0, 1], [1, 8]])}
-TINY = [
-    "t_max=256", "save_model_interval=64", "batch_size_run=16", "batch_size=8", "test_nepisode=16",
-    "test_interval=256", "log_interval=256", "rnn_hidden_dim=8",
-]  # fmt: skip
-Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Two online runs of different seeds, with at least four checkpoints each."""
-    results = tmp_path_factory.mktemp("runs")
-    for seed in (1, 2):
-        words = ["--config=qmix", "--env-config=two_step", f"--id=qmix_{seed}", "with", *TINY]
-        assert main.main([*words, f"seed={seed}", f"local_results_path={results}"]) == 0
-    folders = [results / "models" / f"qmix_{seed}" for seed in (1, 2)]
-    assert all(len([p for p in f.iterdir() if p.name.isdigit()]) >= 4 for f in folders)
-    return [str(folder) for folder in folders]
-
-
-def record_poor(runs: list[str], out: Path, *words: str) -> RecordedEpisodes:
-    """The level `poor`, eight policies, recorded and opened."""
-    argv = ["record", *runs, "--levels=poor", "--episodes=80", f"--out={out}", *words]
-    assert dataset.main(argv) == 0
-    return RecordedEpisodes(out / "poor.h5")
-
-
-def record_random(out: Path, *words: str) -> RecordedEpisodes:
-    """Random play on two_step, opened."""
-    argv = ["record", "--env-config=two_step", f"--out={out}", *words]
-    assert dataset.main(argv) == 0
-    return RecordedEpisodes(out / "random.h5")
-
-
-def refuse(capsys: Capture, *argv: str) -> tuple[int, str]:
-    """Exit code and the one line on stderr of a command that a user got wrong."""
-    capsys.readouterr()
-    code = dataset.main(list(argv))
-    out, error = capsys.readouterr()
-    assert out == ""
-    assert error.endswith("\n")
-    assert error.count("\n") == 1
-    return code, error[:-1]
 
 
 def test_random_play_obeys_the_game(two_step_file: Path) -> None:
@@ -108,57 +65,6 @@ def test_the_card_counts_what_is_in_the_file(two_step_file: Path, capsys: Captur
         assert line in lines
     assert any(line.startswith("made with  ") and f"commit={commit}" in line for line in lines)
     assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-
-
-def test_merging_keeps_every_episode_and_its_provenance(
-    runs: list[str], tmp_path: Path, capsys: Capture
-) -> None:
-    poor, random = record_poor(runs, tmp_path), record_random(tmp_path, "--episodes=100")
-    out = tmp_path / "mixed.h5"
-    assert dataset.main(["merge", str(poor.path), str(random.path), f"--out={out}"]) == 0
-    assert capsys.readouterr().out.endswith(f"wrote {out}: 180 episodes\n")
-    merged = RecordedEpisodes(out)
-    for name in STEPS:
-        both = np.concatenate([poor.steps[name], random.steps[name]])
-        assert np.array_equal(merged.steps[name], both), name
-    for name in EPISODES:
-        both = np.concatenate([poor.episodes[name], random.episodes[name]])
-        if name == "policy":
-            both[80:] += len(poor.metadata.policies)
-        assert np.array_equal(merged.episodes[name], both), name
-    assert merged.metadata.policies == poor.metadata.policies + random.metadata.policies
-    assert merged.metadata.quality == "mixed"
-    sources = merged.metadata.made_with["merged"]
-    assert [s["sha256"] for s in sources] == [poor.sha256, random.sha256]
-    assert [s["epsilon"] for s in sources] == [0.05, 1.0]
-    assert dataset.main(["check", str(out)]) == 0
-
-
-def test_what_cannot_be_merged_is_one_line(
-    two_step_file: Path, tmp_path: Path, capsys: Capture
-) -> None:
-    smax = ROOT / "offline_data/smax/3s_vs_3z/poor.h5"
-    out = tmp_path / "mixed.h5"
-    code, message = refuse(capsys, "merge", str(two_step_file), str(smax), f"--out={out}")
-    assert (code, out.exists()) == (2, False)
-    assert f"{smax} was recorded on " in message
-    code, message = refuse(capsys, "merge", str(two_step_file), f"--out={two_step_file}")
-    assert (code, message) == (
-        2, f"DataError: {two_step_file} is one of the files to merge; choose another --out"
-    )  # fmt: skip
-    code, message = refuse(capsys, "merge", str(two_step_file), str(two_step_file), f"--out={out}")
-    assert message == (
-        f"DataError: {two_step_file} holds the episodes of {two_step_file}; merge it once"
-    )
-    changed = tmp_path / "changed.h5"
-    changed.write_bytes(two_step_file.read_bytes())
-    with h5py.File(changed, "r+") as file:
-        file["steps/obs"][0] += 1
-    code, message = refuse(capsys, "merge", str(changed), f"--out={out}")
-    assert (code, out.exists()) == (2, False)
-    assert "was changed after it was written" in message
-    code, message = refuse(capsys, "merge", str(two_step_file), f"--out={tmp_path / 'x.txt'}")
-    assert (code, message) == (2, f"ConfigError: --out={tmp_path / 'x.txt'} must end in .h5")
 
 
 def test_the_picture_goes_where_it_is_told(two_step_file: Path, tmp_path: Path) -> None:

@@ -33,11 +33,10 @@ def multinomial(
 
     Shapes and chance as in `epsilon_greedy`; without a generator the likeliest action.
     """
-    logits = outputs.masked_fill(~avail_actions, -torch.inf)
     if generator is not None:
         uniform = torch.rand(avail_actions.shape, generator=generator).to(outputs.device)
-        logits = logits - (-uniform.clamp(min=1e-20).log()).log()  # Gumbel: the argmax is a sample
-    return epsilon_greedy(logits, avail_actions, epsilon, generator)
+        outputs = outputs - (-uniform.clamp(min=1e-20).log()).log()  # Gumbel: argmax is a sample
+    return epsilon_greedy(outputs, avail_actions, epsilon, generator)
 
 
 Selector = Callable[[Tensor, Tensor, float, torch.Generator | None], Tensor]

@@ -12,6 +12,7 @@ from envs.base import EnvInfo
 from learners.configs import BCQConfig
 from modules.critics import REGISTRY as critic_REGISTRY
 from utils.config import Settings
+from utils.rl_utils import available_log_softmax
 
 
 def familiar(log_g: Tensor, zeta: float) -> Tensor:
@@ -44,5 +45,5 @@ class BCQMAC(BasicMAC):
         return self.behaviour(self._inputs(obs, last_actions), hidden)
 
     def _scores(self, outputs: Tensor, obs: Tensor, avail_actions: Tensor) -> Tensor:
-        log_g = outputs.masked_fill(~avail_actions, -torch.inf).log_softmax(-1)
+        log_g = available_log_softmax(outputs, avail_actions)
         return self.critic(None, obs).masked_fill(~familiar(log_g, self._zeta), -torch.inf)

@@ -147,26 +147,32 @@ class ICQLearner(DecomposedLearner):
     def _train_critic(
         self, batch: EpisodeBatch, targets: Tensor, qs: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """`critic_steps` times: one step on all of the batch, or one for every time step of it.
+        """`critic_steps` passes over the batch; qs: the critic's values, if already computed."""
+        q_tot, norm = self._critic_pass(batch, targets, qs)
+        for _ in range(self._config.critic_steps - 1):
+            q_tot, norm = self._critic_pass(batch, targets)
+        loss = masked_mean((q_tot - targets).square(), batch.mask)
+        return critic_metrics(loss, norm, q_tot, targets, batch.mask)
 
-        qs: the critic's values of the whole batch, if it has not changed since.
+    def _critic_pass(
+        self, batch: EpisodeBatch, targets: Tensor, qs: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """One step on all of the batch, or one for every time step of it.
+
+        -> Q_tot (B,T), each part before its own step; the mean norm of the gradients.
         """
         length = batch.mask.shape[1]
         each = 1 if self._config.critic_step_per == "time_step" else length
         parts: list[Tensor] = []
         norms: list[Tensor] = []
-        for _ in range(self._config.critic_steps):
-            parts, norms = [], []
-            for t in range(0, length, each):
-                time = slice(t, t + each)
-                q_i = qs[:, time] if qs is not None else self._values(batch, time)
-                q_tot, qs = self._q_tot(batch, q_i, time), None
-                error = (q_tot - targets[:, time]).square()
-                norms.append(self._critic_step(masked_mean(error, batch.mask[:, time])))
-                parts.append(q_tot.detach())
-        q_tot = torch.cat(parts, dim=1)  # of each part before its own step
-        loss = masked_mean((q_tot - targets).square(), batch.mask)
-        return critic_metrics(loss, torch.stack(norms).mean(), q_tot, targets, batch.mask)
+        for t in range(0, length, each):
+            time = slice(t, t + each)
+            q_i = qs[:, time] if qs is not None else self._values(batch, time)
+            q_tot, qs = self._q_tot(batch, q_i, time), None
+            error = (q_tot - targets[:, time]).square()
+            norms.append(self._critic_step(masked_mean(error, batch.mask[:, time])))
+            parts.append(q_tot.detach())
+        return torch.cat(parts, dim=1), torch.stack(norms).mean()
 
     def _train_policy(self, batch: EpisodeBatch, qs: Tensor) -> dict[str, Tensor]:
         everyone = batch.mask.unsqueeze(-1).expand_as(batch.actions[:, :-1])

@@ -74,7 +74,12 @@ def log_policy(mac: BasicMAC, batch: EpisodeBatch, last_row: bool = False) -> Te
     """
     rows = slice(None) if last_row else slice(-1)
     logits, _ = mac.forward(batch.obs[:, rows], batch.last_actions()[:, rows])
-    return logits.masked_fill(~batch.avail_actions[:, rows], -torch.inf).log_softmax(-1)
+    return available_log_softmax(logits, batch.avail_actions[:, rows])
+
+
+def available_log_softmax(logits: Tensor, avail_actions: Tensor) -> Tensor:
+    """logits, avail_actions (...,A) -> (...,A): over the available actions, -inf for the others."""
+    return logits.masked_fill(~avail_actions, -torch.inf).log_softmax(-1)
 
 
 def expected(log_pi: Tensor, qs: Tensor) -> Tensor:
