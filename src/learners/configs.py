@@ -70,6 +70,7 @@ class CQLConfig(DecomposedConfig):
 
     cql_alpha: float = Field(ge=0)
     policy_gradient: Literal["expected", "recorded"]
+    entropy_coef: float = Field(ge=0)
 
 
 class ICQConfig(DecomposedConfig):

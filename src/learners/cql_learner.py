@@ -8,7 +8,15 @@ from torch import Tensor
 from components.episode_batch import EpisodeBatch
 from learners.configs import CQLConfig
 from learners.decomposed import DecomposedLearner, critic_metrics
-from utils.rl_utils import choices, expected, log_policy, masked_mean, taken, traced_returns
+from utils.rl_utils import (
+    choices,
+    entropy,
+    expected,
+    log_policy,
+    masked_mean,
+    taken,
+    traced_returns,
+)
 
 
 def conservative_gap(qs: Tensor, weights: Tensor, avail: Tensor, actions: Tensor) -> Tensor:
@@ -59,17 +67,19 @@ class CQLLearner(DecomposedLearner):
         return metrics | {"cql_gap": gap.detach()}
 
     def _train_policy(self, batch: EpisodeBatch, log_pi: Tensor, qs: Tensor) -> dict[str, Tensor]:
-        """The gradient of E[Q_tot(tau, pi)] = E[sum_i w_i sum_a pi_i(a) Q_i(a)] + const.
+        """Climb E[Q_tot(tau, pi)] = E[sum_i w_i sum_a pi_i(a) Q_i(a)] + const, and the entropy.
 
+        With `entropy_coef` 1 the best policy is softmax(w_i Q_i), which the penalty pushes down:
+        log sum_a exp(w_i Q_i(a)) = max over pi_i of E_pi[w_i Q_i] + H(pi_i).
         `recorded`: eq. 58 as printed, -log pi_i(a_i) Q_i(a_i) of the recorded a_i.
         """
         mask = choices(batch)
         if self._config.policy_gradient == "expected":
-            weights = self._weights(batch.state[:, :-1]).detach()
-            loss = -masked_mean(weights * expected(log_pi, qs), mask)
+            objective = self._weights(batch.state[:, :-1]).detach() * expected(log_pi, qs)
         else:
             actions = batch.actions[:, :-1]
-            loss = -masked_mean(taken(log_pi, actions) * taken(qs, actions), mask)
+            objective = taken(log_pi, actions) * taken(qs, actions)
+        loss = -masked_mean(objective + self._config.entropy_coef * entropy(log_pi), mask)
         norm = self._descend(self.optimisers["agent_opt"], loss, self._config.grad_norm_clip)
         return {
             "actor_loss": loss.detach(),

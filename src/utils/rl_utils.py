@@ -87,6 +87,11 @@ def expected(log_pi: Tensor, qs: Tensor) -> Tensor:
     return (log_pi.exp() * qs).sum(-1)
 
 
+def entropy(log_pi: Tensor) -> Tensor:
+    """- sum_a pi(a) log pi(a), in nats: log_pi (...,A), -inf for unavailable actions -> (...)."""
+    return -expected(log_pi, log_pi.masked_fill(log_pi == -torch.inf, 0.0))
+
+
 def taken(values: Tensor, actions: Tensor) -> Tensor:
     """values (...,A), actions (...) -> (...): each agent's value of its action."""
     return values.gather(-1, actions.unsqueeze(-1)).squeeze(-1)

@@ -20,7 +20,14 @@ from envs.two_step import TwoStepEnv
 from learners.bcq_learner import familiar_max
 from learners.cql_learner import conservative_gap
 from runners.rollout import evaluate
-from utils.rl_utils import log_policy, taken, traced_returns
+from utils.rl_utils import (
+    available_log_softmax,
+    entropy,
+    expected,
+    log_policy,
+    taken,
+    traced_returns,
+)
 
 F64 = torch.float64
 INF = math.inf
@@ -139,8 +146,8 @@ def test_the_conservative_gap_is_that_of_all_joint_actions() -> None:
             for joint in product(*choices)
         ]
         recorded = float(mixer(taken(qs[b, t], actions[b, t]), batch.state[b, t]).detach())
-        expected = float(np.logaddexp.reduce(everything)) - recorded
-        assert float(gap[b, t]) == pytest.approx(expected, rel=1e-9)
+        truth = float(np.logaddexp.reduce(everything)) - recorded
+        assert float(gap[b, t]) == pytest.approx(truth, rel=1e-9)
     assert (gap >= 0).all()
 
 
@@ -191,7 +198,7 @@ def test_traced_returns_ignore_padding_and_what_follows_an_end() -> None:
 
 @pytest.mark.parametrize("gradient", ["expected", "recorded"])
 def test_cql_by_a_slow_loop(gradient: str) -> None:
-    keys: dict[str, Any] = {"gamma": 0.9, "td_lambda": 0.6, "cql_alpha": 1.5}
+    keys: dict[str, Any] = {"gamma": 0.9, "td_lambda": 0.6, "cql_alpha": 1.5, "entropy_coef": 0.7}
     learner: Any = make_learner("cql", dtype=F64, policy_gradient=gradient, **keys)
     spread(learner)
     batch = random_batch(dtype=F64)
@@ -216,17 +223,31 @@ def test_cql_by_a_slow_loop(gradient: str) -> None:
                 w, a_i = float(weights[b, t, i]), int(batch.actions[b, t, i])
                 q_i = qs[b, t, i].tolist()
                 gap += float(np.log(sum(np.exp(w * q_i[a]) for a in able))) - w * q_i[a_i]
-                if len(able) > 1 and gradient == "expected":
-                    p = log_pi[b, t, i].exp().tolist()
-                    climbs.append(w * sum(p[a] * q_i[a] for a in able))
-                elif len(able) > 1:
-                    climbs.append(float(log_pi[b, t, i, a_i]) * q_i[a_i])
+                if len(able) > 1:
+                    log_p = log_pi[b, t, i].tolist()
+                    p = np.exp(log_p)
+                    spread_out = -sum(p[a] * log_p[a] for a in able)
+                    climb = w * sum(p[a] * q_i[a] for a in able)
+                    if gradient == "recorded":
+                        climb = log_p[a_i] * q_i[a_i]
+                    climbs.append(climb + 0.7 * spread_out)
             gaps.append(gap)
     metrics = learner.train(batch)
     expected = 1.5 * float(np.mean(gaps)) + 0.5 * float(np.mean(squared))
     assert metrics["critic_loss"].item() == pytest.approx(expected, rel=1e-9)
     assert metrics["cql_gap"].item() == pytest.approx(float(np.mean(gaps)), rel=1e-9)
     assert metrics["actor_loss"].item() == pytest.approx(-float(np.mean(climbs)), rel=1e-9)
+
+
+def test_the_penalty_pushes_down_the_policy_that_climbs_value_and_entropy() -> None:
+    """log sum exp of w_i Q_i = E_pi[w_i Q_i] + H(pi) for pi = softmax(w_i Q_i), less for others."""
+    avail = random_batch(dtype=F64).avail_actions
+    chance = torch.Generator().manual_seed(1)
+    scaled, other = (3 * torch.randn(avail.shape, generator=chance, dtype=F64) for _ in range(2))
+    best, worse = (available_log_softmax(x, avail) for x in (scaled, other))
+    penalty = scaled.masked_fill(~avail, -torch.inf).logsumexp(-1)
+    torch.testing.assert_close(expected(best, scaled) + entropy(best), penalty)
+    assert (expected(worse, scaled) + entropy(worse) <= penalty + 1e-12).all()
 
 
 def test_more_conservatism_makes_smaller_gaps() -> None:
