@@ -1,8 +1,9 @@
-"""python src/report.py FOLDER_OR_CSV [--csv OUT] [--picture PNG]: one table from many runs.
+"""python src/report.py FOLDER_OR_CSV... [--csv OUT] [--picture PNG]: one table from many runs.
 
 The reported figure of a run is the mean of its last five evaluations, a rule fixed before any
 run. The 95% interval of several seeds is Student's t over their figures. Of a single run it holds
 what those evaluations leave open (their episodes, their swings), not what another seed would give.
+Of several sources a run in a folder replaces the same method's and seed's row of a CSV.
 """
 
 from __future__ import annotations
@@ -52,6 +53,11 @@ class Row:
     def task(self) -> Task:
         """What can be compared: environment, map and level of the data."""
         return self.env, self.map_name, self.quality
+
+    @property
+    def key(self) -> tuple[Task, str, int]:
+        """What tells this row from others: task, method and seed."""
+        return self.task, self.algorithm, self.seed
 
 
 def run_row(run: Run, label: str) -> Row:
@@ -194,7 +200,7 @@ def write_csv(rows: list[Row], path: Path) -> None:
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Row)])
         writer.writeheader()
-        for row in sorted(rows, key=lambda r: (*r.task, r.algorithm, r.seed)):
+        for row in sorted(rows, key=lambda row: row.key):
             values = asdict(row)
             writer.writerow(
                 {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
@@ -214,23 +220,27 @@ def read_csv(path: Path) -> list[Row]:
 def main(argv: list[str]) -> int:
     """Run the command -> its exit code."""
     parser = argparse.ArgumentParser(prog="python src/report.py", description=__doc__)
-    parser.add_argument("source", type=Path, help="a results folder, or a CSV made from one")
+    parser.add_argument(
+        "sources", type=Path, nargs="+", help="results folders, CSVs made from them, or both"
+    )
     parser.add_argument("--csv", type=Path, help="write the rows behind the table")
-    parser.add_argument("--picture", type=Path, help="write learning curves (needs a folder)")
+    parser.add_argument("--picture", type=Path, help="write the folders' learning curves")
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _report(args))
 
 
 def _report(args: argparse.Namespace) -> int:
-    if args.source.suffix == ".csv" and args.picture:
+    tables = [source for source in args.sources if source.suffix == ".csv"]
+    folders = [source for source in args.sources if source.suffix != ".csv"]
+    if args.picture and not folders:
         raise ConfigError("--picture draws learning curves, which a CSV has not; give the folder")
-    if args.source.suffix == ".csv":
-        rows = read_csv(args.source)
-    else:
-        runs = read_runs(args.source)
-        rows = collect(runs)
-        if args.picture:
-            draw(runs, rows, args.picture)
+    runs = [run for folder in folders for run in read_runs(folder)]
+    rows = collect(runs)
+    for path in tables:
+        known = {row.key for row in rows}
+        rows += [row for row in read_csv(path) if row.key not in known]
+    if args.picture:
+        draw(runs, rows, args.picture)
     if args.csv:
         write_csv(rows, args.csv)
     sys.stdout.write(f"{table(rows)}\n\n{LEGEND}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,21 @@ def test_the_table_is_the_mean_of_the_last_five_evaluations(
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert report.main([str(out)]) == 0
     assert capsys.readouterr().out == from_runs
+
+
+def test_runs_are_added_to_a_table_and_replace_their_own_rows(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = report.collect(report.read_runs(results))
+    theirs = [replace(row, return_mean=row.return_mean + 1) for row in rows]
+    theirs += [replace(row, seed=7) for row in rows if row.algorithm == "bc" and row.seed == 1]
+    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+    report.write_csv(theirs, old)
+    assert report.main([str(old), str(results), "--csv", str(new)]) == 0
+    assert "3 seeds" in capsys.readouterr().out
+    found = {row.key: row.return_mean for row in report.read_csv(new)}
+    assert len(found) == len(rows) + 1
+    assert all(found[row.key] == pytest.approx(row.return_mean, abs=1e-4) for row in rows)
 
 
 def test_runs_with_other_keys_are_not_taken_for_other_seeds(
