@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -27,7 +27,7 @@ from utils.records import Run, Task, labels, quality, read_runs
 
 LAST = 5
 LEVELS = ["poor", "medium", "good", "mixed"]
-LEGEND = "Return ± half of its 95% interval, battles won, number of seeds if several."
+UNSEEDED = {"data", "script"}
 NAMES = {
     "data": "data", "script": "script", "bc": "BC-MA", "bcq": "BCQ-MA", "cql": "CQL-MA",
     "icq_official": "ICQ-MA, official code", "icq": "ICQ-MA",
@@ -106,9 +106,10 @@ def table(rows: list[Row]) -> str:
     found = {task: groups.get((*task[:2], ""), {}) | groups[task] for task in tasks}
     names = {name for methods in found.values() for name in methods}
     methods = sorted(names, key=_method_order)
+    seeds = usual_seeds(rows)
     lines = [["data set", *(NAMES.get(name, name) for name in methods)]]
     for task in tasks:
-        cells = (_cell(found[task].get(name, [])) for name in methods)
+        cells = (_cell(found[task].get(name, []), seeds) for name in methods)
         lines.append([" ".join(filter(None, task)), *cells])
     if len(tasks) == 1:
         lines = [list(column) for column in zip(*lines, strict=True)]
@@ -127,12 +128,31 @@ def _level(quality: str) -> int:
     return LEVELS.index(quality) if quality in LEVELS else 0
 
 
-def _cell(rows: list[Row]) -> str:
+def usual_seeds(rows: list[Row]) -> int:
+    """The number of seeds that most methods have on a data set; cells with another one say it."""
+    counts = Counter((row.task, row.algorithm) for row in rows if row.algorithm not in UNSEEDED)
+    found = Counter(counts.values())
+    return max(found, key=lambda seeds: (found[seeds], seeds), default=1)
+
+
+def legend(rows: list[Row]) -> str:
+    """What a cell holds."""
+    seeds = _seeds(usual_seeds(rows))
+    return f"Return ± half of its 95% interval, battles won; {seeds} unless a cell says otherwise."
+
+
+def _seeds(n: int) -> str:
+    return f"{n} seed{'s' * (n != 1)}"
+
+
+def _cell(rows: list[Row], usual: int) -> str:
     if not rows:
         return ""
     mean, low, _ = interval(rows)
     won = float(np.mean([row.battle_won_mean for row in rows]))
-    seeds = f", {len(rows)} seeds" if len(rows) > 1 else ""
+    n = len(rows)
+    as_usual = n == usual or rows[0].algorithm in UNSEEDED
+    seeds = "" if as_usual else f", {_seeds(n)}"
     return f"{mean:.2f} ± {mean - low:.2f}, {won:.0%}{seeds}"
 
 
@@ -243,7 +263,7 @@ def _report(args: argparse.Namespace) -> int:
         draw(runs, rows, args.picture)
     if args.csv:
         write_csv(rows, args.csv)
-    sys.stdout.write(f"{table(rows)}\n\n{LEGEND}\n")
+    sys.stdout.write(f"{table(rows)}\n\n{legend(rows)}\n")
     return 0
 
 

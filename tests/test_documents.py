@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import report
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "offline_data" / "README.md"]
 
@@ -23,3 +25,8 @@ def test_every_file_it_names_is_there_for_everybody(document: Path) -> None:
         if (ROOT / ".git").exists():
             ignored = subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT, check=False)
             assert ignored.returncode != 0, f"git ignores {path}"
+
+
+def test_the_table_of_the_readme_is_made_from_the_committed_rows() -> None:
+    rows = report.read_csv(ROOT / "docs" / "results" / "smax.csv")
+    assert report.table(rows) in (ROOT / "README.md").read_text()

@@ -97,7 +97,7 @@ def test_runs_are_added_to_a_table_and_replace_their_own_rows(
     old, new = tmp_path / "old.csv", tmp_path / "new.csv"
     report.write_csv(theirs, old)
     assert report.main([str(old), str(results), "--csv", str(new)]) == 0
-    assert "3 seeds" in capsys.readouterr().out
+    assert ", 2 seeds |" in capsys.readouterr().out
     found = {row.key: row.return_mean for row in report.read_csv(new)}
     assert len(found) == len(rows) + 1
     assert all(found[row.key] == pytest.approx(row.return_mean, abs=1e-4) for row in rows)
@@ -132,9 +132,10 @@ def test_several_data_sets_are_lines_and_methods_columns() -> None:
     rows += [row("a", "", "script", 1, 7.0), row("b", "poor", "bc", 1, 3.0)]
     assert report.table(rows) == (
         "| data set | script | BC-MA | ICQ-MA |\n| --- | ---: | ---: | ---: |\n"
-        "| e a poor | 7.00 ± 0.98, 25% |  | 10.00 ± 0.69, 25%, 2 seeds |\n"
-        "| e b poor |  | 3.00 ± 0.98, 25% |  |"
+        "| e a poor | 7.00 ± 0.98, 25% |  | 10.00 ± 0.69, 25% |\n"
+        "| e b poor |  | 3.00 ± 0.98, 25%, 1 seed |  |"
     )
+    assert "; 2 seeds unless a cell says otherwise" in report.legend(rows)
 
 
 def test_the_interval_holds_seeds_and_episodes() -> None:
