@@ -3,7 +3,8 @@
 The reported figure of a run is the mean of its last five evaluations, a rule fixed before any
 run. The 95% interval of several seeds is Student's t over their figures. Of a single run it holds
 what those evaluations leave open (their episodes, their swings), not what another seed would give.
-Of several sources a run in a folder replaces the same method's and seed's row of a CSV.
+Several folders are read as one. A CSV adds methods and data sets: what runs differ in is known of a
+folder's runs alone, so a method's runs on a data set must come from one place.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 from scipy.special import stdtrit
 
 from utils.config import RunConfig
@@ -27,7 +28,7 @@ from utils.records import Run, Task, labels, quality, read_runs
 
 LAST = 5
 LEVELS = ["poor", "medium", "good", "mixed"]
-UNSEEDED = {"data", "script"}
+NOT_LEARNT = {"data", "script"}
 NAMES = {
     "data": "data", "script": "script", "bc": "BC-MA", "bcq": "BCQ-MA", "cql": "CQL-MA",
     "icq_official": "ICQ-MA, official code", "icq": "ICQ-MA",
@@ -38,6 +39,8 @@ NAMES = {
 class Row:
     """One run's result, or (algorithm `data`) the recorded episodes themselves."""
 
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
     env: str
     map_name: str
     quality: str
@@ -45,19 +48,17 @@ class Row:
     seed: int
     t_max: int
     episodes: int
-    return_mean: float
-    return_se: float
-    battle_won_mean: float
+    return_mean: FiniteFloat
+    return_se: FiniteFloat
+    battle_won_mean: FiniteFloat
 
     @property
     def task(self) -> Task:
         """What can be compared: environment, map and level of the data."""
         return self.env, self.map_name, self.quality
 
-    @property
-    def key(self) -> tuple[Task, str, int]:
-        """What tells this row from others: task, method and seed."""
-        return self.task, self.algorithm, self.seed
+
+Rows = Annotated[list[Row], Field(min_length=1)]
 
 
 def run_row(run: Run, label: str) -> Row:
@@ -129,16 +130,16 @@ def _level(quality: str) -> int:
 
 
 def usual_seeds(rows: list[Row]) -> int:
-    """The number of seeds that most methods have on a data set; cells with another one say it."""
-    counts = Counter((row.task, row.algorithm) for row in rows if row.algorithm not in UNSEEDED)
+    """How many seeds learnt methods have most often (of a tie the more); other cells say theirs."""
+    counts = Counter((row.task, row.algorithm) for row in rows if row.algorithm not in NOT_LEARNT)
     found = Counter(counts.values())
-    return max(found, key=lambda seeds: (found[seeds], seeds), default=1)
+    return max(found, key=lambda n: (found[n], n), default=1)
 
 
 def legend(rows: list[Row]) -> str:
     """What a cell holds."""
     seeds = _seeds(usual_seeds(rows))
-    return f"Return ± half of its 95% interval, battles won; {seeds} unless a cell says otherwise."
+    return f"Return ± half of its 95% interval, battles won. {seeds} unless a cell says otherwise."
 
 
 def _seeds(n: int) -> str:
@@ -151,7 +152,7 @@ def _cell(rows: list[Row], usual: int) -> str:
     mean, low, _ = interval(rows)
     won = float(np.mean([row.battle_won_mean for row in rows]))
     n = len(rows)
-    as_usual = n == usual or rows[0].algorithm in UNSEEDED
+    as_usual = n == usual or rows[0].algorithm in NOT_LEARNT
     seeds = "" if as_usual else f", {_seeds(n)}"
     return f"{mean:.2f} ± {mean - low:.2f}, {won:.0%}{seeds}"
 
@@ -220,7 +221,7 @@ def write_csv(rows: list[Row], path: Path) -> None:
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Row)])
         writer.writeheader()
-        for row in sorted(rows, key=lambda row: row.key):
+        for row in sorted(rows, key=lambda r: (*r.task, r.algorithm, r.seed)):
             values = asdict(row)
             writer.writerow(
                 {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
@@ -229,11 +230,10 @@ def write_csv(rows: list[Row], path: Path) -> None:
 
 def read_csv(path: Path) -> list[Row]:
     """The inverse of `write_csv`."""
-    with path.open(newline="") as file:
-        lines = list(csv.DictReader(file))
     try:
-        return TypeAdapter(list[Row]).validate_python(lines)
-    except ValidationError as error:
+        with path.open(newline="") as file:
+            return TypeAdapter(Rows).validate_python(list(csv.DictReader(file)))
+    except (ValidationError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a table made with report.py --csv") from error
 
 
@@ -254,17 +254,32 @@ def _report(args: argparse.Namespace) -> int:
     folders = [source for source in args.sources if source.suffix != ".csv"]
     if args.picture and not folders:
         raise ConfigError("--picture draws learning curves, which a CSV has not; give the folder")
-    runs = [run for folder in folders for run in read_runs(folder)]
+    runs = read_runs(*folders)
     rows = collect(runs)
     for path in tables:
-        known = {row.key for row in rows}
-        rows += [row for row in read_csv(path) if row.key not in known]
+        rows += _new_rows(rows, path)
     if args.picture:
         draw(runs, rows, args.picture)
     if args.csv:
         write_csv(rows, args.csv)
     sys.stdout.write(f"{table(rows)}\n\n{legend(rows)}\n")
     return 0
+
+
+def _new_rows(rows: list[Row], path: Path) -> list[Row]:
+    """Those of the CSV, without data sets that are there already; DataError on a method that is."""
+    known = {(row.task, row.algorithm) for row in rows}
+    found = []
+    for row in read_csv(path):
+        if (row.task, row.algorithm) not in known:
+            found.append(row)
+        elif row.algorithm != "data":
+            where = " ".join(filter(None, row.task))
+            raise DataError(
+                f"{path} has {row.algorithm} on {where}, and so has another source; take its lines "
+                "out of the CSV, or give the folders of all its runs"
+            )
+    return found
 
 
 def _standard_error(means: np.ndarray, errors: np.ndarray) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,19 +90,46 @@ def test_the_table_is_the_mean_of_the_last_five_evaluations(
     assert capsys.readouterr().out == from_runs
 
 
-def test_runs_are_added_to_a_table_and_replace_their_own_rows(
+def test_folders_are_read_as_one_and_a_run_counts_once(results: Path, tmp_path: Path) -> None:
+    shutil.copytree(results, tmp_path / "copy")
+    once = report.collect(report.read_runs(results))
+    assert report.collect(report.read_runs(results, tmp_path / "copy")) == once
+
+
+def test_a_csv_adds_methods_to_a_folder_but_not_seeds(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = report.collect(report.read_runs(results))
-    theirs = [replace(row, return_mean=row.return_mean + 1) for row in rows]
-    theirs += [replace(row, seed=7) for row in rows if row.algorithm == "bc" and row.seed == 1]
-    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
-    report.write_csv(theirs, old)
-    assert report.main([str(old), str(results), "--csv", str(new)]) == 0
-    assert ", 2 seeds |" in capsys.readouterr().out
-    found = {row.key: row.return_mean for row in report.read_csv(new)}
-    assert len(found) == len(rows) + 1
-    assert all(found[row.key] == pytest.approx(row.return_mean, abs=1e-4) for row in rows)
+    others, out = tmp_path / "others.csv", tmp_path / "out.csv"
+    new = [replace(row, algorithm="cql") for row in rows if row.algorithm == "bc"]
+    report.write_csv([row for row in rows if row.algorithm == "data"] + new, others)
+    assert report.main([str(others), str(results), "--csv", str(out)]) == 0
+    assert "CQL-MA" in capsys.readouterr().out
+    assert len(report.read_csv(out)) == len(rows) + len(new)
+    assert report.main([str(out), str(results)]) == 2
+    assert f"{out} has bc on two_step" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "",
+        lambda text: text.splitlines()[0] + "\n",
+        lambda text: text.replace(",8.0,", ",nan,"),
+        lambda text: text.replace("return_mean", "mean"),
+        lambda text: text + text.splitlines()[-1] + ",1\n",
+    ],
+)
+def test_a_csv_that_is_no_table_is_one_line(
+    change: Callable[[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "table.csv"
+    report.write_csv([report.Row("e", "m", "q", "icq", 1, 1, 5, 8.0, 0.5, 0.0)], path)
+    path.write_text(change(path.read_text()))
+    assert report.main([str(path)]) == 2
+    assert (
+        capsys.readouterr().err == f"DataError: {path} is not a table made with report.py --csv\n"
+    )
 
 
 def test_runs_with_other_keys_are_not_taken_for_other_seeds(
@@ -135,7 +164,7 @@ def test_several_data_sets_are_lines_and_methods_columns() -> None:
         "| e a poor | 7.00 ± 0.98, 25% |  | 10.00 ± 0.69, 25% |\n"
         "| e b poor |  | 3.00 ± 0.98, 25%, 1 seed |  |"
     )
-    assert "; 2 seeds unless a cell says otherwise" in report.legend(rows)
+    assert ". 2 seeds unless a cell says otherwise" in report.legend(rows)
 
 
 def test_the_interval_holds_seeds_and_episodes() -> None:

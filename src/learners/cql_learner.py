@@ -69,9 +69,9 @@ class CQLLearner(DecomposedLearner):
     def _train_policy(self, batch: EpisodeBatch, log_pi: Tensor, qs: Tensor) -> dict[str, Tensor]:
         """Climb E[Q_tot(tau, pi)] = E[sum_i w_i sum_a pi_i(a) Q_i(a)] + const, and the entropy.
 
-        With `entropy_coef` 1 the best policy is softmax(w_i Q_i), which the penalty pushes down:
-        log sum_a exp(w_i Q_i(a)) = max over pi_i of E_pi[w_i Q_i] + H(pi_i).
-        `recorded`: eq. 58 as printed, -log pi_i(a_i) Q_i(a_i) of the recorded a_i.
+        With `entropy_coef` 1 the best policy is softmax(w_i Q_i), the one whose actions' values
+        the penalty lowers. `recorded` climbs log pi_i(a_i) Q_i(a_i) of the recorded a_i instead
+        of the values: with `entropy_coef` 0 that is eq. 58 as printed.
         """
         mask = choices(batch)
         if self._config.policy_gradient == "expected":

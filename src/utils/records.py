@@ -47,19 +47,27 @@ def completed_configs(results: Path) -> dict[str, dict[str, Any]]:
     return configs
 
 
-def read_runs(folder: Path) -> list[Run]:
-    """Every completed run in a results folder; of equal configurations the latest."""
+def read_runs(*folders: Path) -> list[Run]:
+    """Every completed run in the results folders; of equal configurations the latest."""
     latest: dict[str, Run] = {}
+    for folder in folders:
+        found = _read_folder(folder)
+        if not found:
+            raise DataError(f"{folder} has no completed run with an evaluation")
+        latest |= {_identity(run.config): run for run in found}
+    return list(latest.values())
+
+
+def _read_folder(folder: Path) -> list[Run]:
+    runs = []
     for token, config in completed_configs(folder).items():
         metrics = folder / "metrics" / f"{token}.csv"
         if not metrics.is_file() or (config["evaluate"] and config["learner"]):
             continue  # a look at one checkpoint is not a run
         run = Run(config, _read_stats(metrics))
         if "test_return_mean" in run.stats:
-            latest[_identity(run.config)] = run
-    if not latest:
-        raise DataError(f"{folder} has no completed run with an evaluation")
-    return list(latest.values())
+            runs.append(run)
+    return runs
 
 
 def labels(runs: list[Run]) -> list[str]:

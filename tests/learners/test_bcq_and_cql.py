@@ -23,11 +23,11 @@ from runners.rollout import evaluate
 from utils.rl_utils import (
     available_log_softmax,
     entropy,
-    expected,
     log_policy,
     taken,
     traced_returns,
 )
+from utils.rl_utils import expected as expected_value
 
 F64 = torch.float64
 INF = math.inf
@@ -146,8 +146,8 @@ def test_the_conservative_gap_is_that_of_all_joint_actions() -> None:
             for joint in product(*choices)
         ]
         recorded = float(mixer(taken(qs[b, t], actions[b, t]), batch.state[b, t]).detach())
-        truth = float(np.logaddexp.reduce(everything)) - recorded
-        assert float(gap[b, t]) == pytest.approx(truth, rel=1e-9)
+        expected = float(np.logaddexp.reduce(everything)) - recorded
+        assert float(gap[b, t]) == pytest.approx(expected, rel=1e-9)
     assert (gap >= 0).all()
 
 
@@ -239,15 +239,36 @@ def test_cql_by_a_slow_loop(gradient: str) -> None:
     assert metrics["actor_loss"].item() == pytest.approx(-float(np.mean(climbs)), rel=1e-9)
 
 
-def test_the_penalty_pushes_down_the_policy_that_climbs_value_and_entropy() -> None:
-    """log sum exp of w_i Q_i = E_pi[w_i Q_i] + H(pi) for pi = softmax(w_i Q_i), less for others."""
-    avail = random_batch(dtype=F64).avail_actions
+def test_the_penalty_lowers_the_actions_of_the_policy_that_climbs_value_and_entropy() -> None:
+    """Its gradient in w_i Q_i is softmax(w_i Q_i) less the recorded action; it is that policy's
+    value and entropy, which no other policy exceeds, less the recorded action's value."""
+    batch = random_batch(dtype=F64)
+    avail, actions = batch.avail_actions, batch.actions
     chance = torch.Generator().manual_seed(1)
     scaled, other = (3 * torch.randn(avail.shape, generator=chance, dtype=F64) for _ in range(2))
-    best, worse = (available_log_softmax(x, avail) for x in (scaled, other))
-    penalty = scaled.masked_fill(~avail, -torch.inf).logsumexp(-1)
-    torch.testing.assert_close(expected(best, scaled) + entropy(best), penalty)
-    assert (expected(worse, scaled) + entropy(worse) <= penalty + 1e-12).all()
+    scaled.requires_grad_()
+    gap = conservative_gap(scaled, torch.ones(actions.shape, dtype=F64), avail, actions)
+    (gradient,) = torch.autograd.grad(gap.sum(), scaled)
+    best, worse = (available_log_softmax(x, avail) for x in (scaled.detach(), other))
+    recorded = torch.nn.functional.one_hot(actions, INFO.n_actions)
+    torch.testing.assert_close(gradient, best.exp() - recorded)
+    objective = expected_value(best, scaled) + entropy(best)
+    torch.testing.assert_close((objective - taken(scaled, actions)).sum(-1), gap)
+    assert (expected_value(worse, scaled) + entropy(worse) <= objective + 1e-12).all()
+
+
+def test_the_policy_becomes_the_softmax_of_the_values() -> None:
+    """Of fixed values; every game is at its first step, so the agent's memory plays no part."""
+    learner: Any = make_learner("cql", lr=0.01, critic_lr=1e-12)
+    batch = random_batch((1, 1), seed=2)
+    qs, weights = learner._values(batch).detach(), learner._weights(batch.state[:, :-1]).detach()
+    avail = batch.avail_actions[:, :-1]
+    for _ in range(500):
+        learner.train(batch)
+    with torch.no_grad():
+        found = log_policy(learner._mac, batch).exp()
+    wanted = available_log_softmax(weights.unsqueeze(-1) * qs, avail).exp()
+    torch.testing.assert_close(found, wanted, atol=0.02, rtol=0)
 
 
 def test_more_conservatism_makes_smaller_gaps() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from batches import INFO, LENGTHS, random_batch
@@ -9,7 +11,7 @@ from torch import Tensor
 
 from controllers.basic_controller import BasicMAC
 from utils.config import load_settings
-from utils.rl_utils import choices, lambda_returns, log_policy, masked_mean, taken
+from utils.rl_utils import choices, entropy, lambda_returns, log_policy, masked_mean, taken
 
 NAN = float("nan")
 
@@ -141,3 +143,8 @@ def test_log_policy_is_a_distribution_over_the_available_actions() -> None:
 def test_taken() -> None:
     values = torch.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]])
     assert taken(values, torch.tensor([[2, 0]])).tolist() == [[3.0, 4.0]]
+
+
+def test_entropy_of_a_half_and_two_quarters_and_of_a_single_choice() -> None:
+    log_pi = torch.tensor([[0.5, 0.25, 0.25, 0.0], [0.0, 1.0, 0.0, 0.0]]).log()
+    torch.testing.assert_close(entropy(log_pi), torch.tensor([1.5 * math.log(2), 0.0]))
