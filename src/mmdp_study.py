@@ -46,6 +46,7 @@ GAMMA = 0.99
 BEST = 1 / (1 - GAMMA)  # Q(s2, all A(1)) of A(1) for ever
 SETTINGS = [
     "td_lambda=0.0",  # eq. 57 is one step, so both are
+    "lr=0.0005",  # Table 4's
     "critic_lr=0.005",  # the critics can follow their targets within a target period
     "critic_hidden_dim=32", "rnn_hidden_dim=16", "test_nepisode=0", f"gamma={GAMMA}",
 ]  # fmt: skip
