@@ -28,7 +28,7 @@ from utils.records import Run, Task, labels, quality, read_runs
 
 LAST = 5
 LEVELS = ["poor", "medium", "good", "mixed"]
-NOT_LEARNT = {"data", "script"}
+NOT_LEARNT = {"data", "script"}  # no number of seeds is said of them
 NAMES = {
     "data": "data", "script": "script", "bc": "BC-MA", "bcq": "BCQ-MA", "cql": "CQL-MA",
     "icq_official": "ICQ-MA, official code", "icq": "ICQ-MA",
@@ -58,7 +58,7 @@ class Row:
         return self.env, self.map_name, self.quality
 
 
-Rows = Annotated[list[Row], Field(min_length=1)]
+ROWS = TypeAdapter(Annotated[list[Row], Field(min_length=1)])
 
 
 def run_row(run: Run, label: str) -> Row:
@@ -139,7 +139,10 @@ def usual_seeds(rows: list[Row]) -> int:
 def legend(rows: list[Row]) -> str:
     """What a cell holds."""
     seeds = _seeds(usual_seeds(rows))
-    return f"Return ± half of its 95% interval, battles won. {seeds} unless a cell says otherwise."
+    return (
+        "Return ± half of its 95% interval, battles won. What is learnt: "
+        f"{seeds} unless a cell says otherwise."
+    )
 
 
 def _seeds(n: int) -> str:
@@ -232,7 +235,7 @@ def read_csv(path: Path) -> list[Row]:
     """The inverse of `write_csv`."""
     try:
         with path.open(newline="") as file:
-            return TypeAdapter(Rows).validate_python(list(csv.DictReader(file)))
+            return ROWS.validate_python(list(csv.DictReader(file)))
     except (ValidationError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a table made with report.py --csv") from error
 

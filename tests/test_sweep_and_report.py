@@ -164,7 +164,7 @@ def test_several_data_sets_are_lines_and_methods_columns() -> None:
         "| e a poor | 7.00 ± 0.98, 25% |  | 10.00 ± 0.69, 25% |\n"
         "| e b poor |  | 3.00 ± 0.98, 25%, 1 seed |  |"
     )
-    assert ". 2 seeds unless a cell says otherwise" in report.legend(rows)
+    assert ": 2 seeds unless a cell says otherwise" in report.legend(rows)
 
 
 def test_the_interval_holds_seeds_and_episodes() -> None:

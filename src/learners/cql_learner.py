@@ -39,9 +39,9 @@ class CQLLearner(DecomposedLearner):
         """One step of the policy, one of the critic."""
         log_pi = log_policy(self._mac, batch, last_row=True)
         targets = self._targets(batch, log_pi.detach())
-        qs = self._values(batch)
-        metrics = self._train_policy(batch, log_pi[:, :-1], qs.detach())
-        metrics |= self._train_critic(batch, qs, targets)
+        qs, weights = self._values(batch), self._weights(batch.state[:, :-1])
+        metrics = self._train_policy(batch, log_pi[:, :-1], qs.detach(), weights.detach())
+        metrics |= self._train_critic(batch, qs, weights, targets)
         self._end_step()
         return metrics
 
@@ -56,17 +56,21 @@ class CQLLearner(DecomposedLearner):
             batch.rewards, values, q_tot, traces, batch.terminated, batch.mask, self._config.gamma
         )
 
-    def _train_critic(self, batch: EpisodeBatch, qs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def _train_critic(
+        self, batch: EpisodeBatch, qs: Tensor, weights: Tensor, targets: Tensor
+    ) -> dict[str, Tensor]:
         """alpha_CQL E[gap] + 1/2 E[(y - Q_tot)^2]."""
-        weights, avail = self._weights(batch.state[:, :-1]), batch.avail_actions[:, :-1]
-        gap = masked_mean(conservative_gap(qs, weights, avail, batch.actions[:, :-1]), batch.mask)
+        avail, actions = batch.avail_actions[:, :-1], batch.actions[:, :-1]
+        gap = masked_mean(conservative_gap(qs, weights, avail, actions), batch.mask)
         q_tot = self._q_tot(batch, qs)
         error = masked_mean((targets - q_tot).square(), batch.mask)
         loss = self._config.cql_alpha * gap + 0.5 * error
         metrics = critic_metrics(loss, self._critic_step(loss), q_tot, targets, batch.mask)
         return metrics | {"cql_gap": gap.detach()}
 
-    def _train_policy(self, batch: EpisodeBatch, log_pi: Tensor, qs: Tensor) -> dict[str, Tensor]:
+    def _train_policy(
+        self, batch: EpisodeBatch, log_pi: Tensor, qs: Tensor, weights: Tensor
+    ) -> dict[str, Tensor]:
         """Climb E[Q_tot(tau, pi)] = E[sum_i w_i sum_a pi_i(a) Q_i(a)] + const, and the entropy.
 
         With `entropy_coef` 1 the best policy is softmax(w_i Q_i), the one whose actions' values
@@ -75,7 +79,7 @@ class CQLLearner(DecomposedLearner):
         """
         mask = choices(batch)
         if self._config.policy_gradient == "expected":
-            objective = self._weights(batch.state[:, :-1]).detach() * expected(log_pi, qs)
+            objective = weights * expected(log_pi, qs)
         else:
             actions = batch.actions[:, :-1]
             objective = taken(log_pi, actions) * taken(qs, actions)

@@ -48,7 +48,7 @@ def completed_configs(results: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_runs(*folders: Path) -> list[Run]:
-    """Every completed run in the results folders; of equal configurations the latest."""
+    """Every completed run; of equal configurations the last folder's latest."""
     latest: dict[str, Run] = {}
     for folder in folders:
         found = _read_folder(folder)

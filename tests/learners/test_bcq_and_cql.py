@@ -227,9 +227,8 @@ def test_cql_by_a_slow_loop(gradient: str) -> None:
                     log_p = log_pi[b, t, i].tolist()
                     p = np.exp(log_p)
                     spread_out = -sum(p[a] * log_p[a] for a in able)
-                    climb = w * sum(p[a] * q_i[a] for a in able)
-                    if gradient == "recorded":
-                        climb = log_p[a_i] * q_i[a_i]
+                    value = w * sum(p[a] * q_i[a] for a in able)
+                    climb = value if gradient == "expected" else log_p[a_i] * q_i[a_i]
                     climbs.append(climb + 0.7 * spread_out)
             gaps.append(gap)
     metrics = learner.train(batch)
