@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 from scipy.special import stdtrit
 
-from utils.config import RunConfig
+from utils.config import RunConfig, scenario
 from utils.errors import ConfigError, DataError, exit_code_of
 from utils.records import Run, Task, labels, quality, read_runs
 
@@ -32,6 +32,7 @@ NOT_LEARNT = {"data", "script"}  # no number of seeds is said of them
 NAMES = {
     "data": "data", "script": "script", "bc": "BC-MA", "bcq": "BCQ-MA", "cql": "CQL-MA",
     "icq_official": "ICQ-MA, official code", "icq": "ICQ-MA",
+    "bc_continuous": "BC", "icq_softmax": "ICQ, Z by the batch", "icq_vae": "ICQ, Z by a VAE",
 }  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def run_row(run: Run, label: str) -> Row:
         t_max=run.config["t_max"] if run.config["learner"] else 0,
         episodes=int(counts.sum()),
         return_mean=float(means.mean()),
-        return_se=_standard_error(means, errors),
+        return_se=standard_error(means, errors),
         battle_won_mean=float(won.mean()),
     )
 
@@ -99,7 +100,7 @@ def interval(rows: list[Row]) -> tuple[float, float, float]:
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown: a line for each data set, or, where there is one, for each method on it."""
+    """Markdown: a line for each data set, or for each method where those are many."""
     groups: dict[Task, dict[str, list[Row]]] = defaultdict(dict)
     for row in rows:
         groups[row.task].setdefault(row.algorithm, []).append(row)
@@ -107,12 +108,12 @@ def table(rows: list[Row]) -> str:
     found = {task: groups.get((*task[:2], ""), {}) | groups[task] for task in tasks}
     names = {name for methods in found.values() for name in methods}
     methods = sorted(names, key=_method_order)
-    seeds = usual_seeds(rows)
+    seeds, won = usual_seeds(rows), any(row.battle_won_mean for row in rows)
     lines = [["data set", *(NAMES.get(name, name) for name in methods)]]
     for task in tasks:
-        cells = (_cell(found[task].get(name, []), seeds) for name in methods)
+        cells = (_cell(found[task].get(name, []), seeds, won) for name in methods)
         lines.append([" ".join(filter(None, task)), *cells])
-    if len(tasks) == 1:
+    if len(tasks) == 1 or len(methods) > 2 * len(tasks):
         lines = [list(column) for column in zip(*lines, strict=True)]
         lines[0][0] = "method"
     lines.insert(1, ["---", *["---:"] * (len(lines[0]) - 1)])
@@ -139,8 +140,9 @@ def usual_seeds(rows: list[Row]) -> int:
 def legend(rows: list[Row]) -> str:
     """What a cell holds."""
     seeds = _seeds(usual_seeds(rows))
+    won = ", battles won" if any(row.battle_won_mean for row in rows) else ""
     return (
-        "Return ± half of its 95% interval, battles won. What is learnt: "
+        f"Return ± half of its 95% interval{won}. What is learnt: "
         f"{seeds} unless a cell says otherwise."
     )
 
@@ -149,15 +151,15 @@ def _seeds(n: int) -> str:
     return f"{n} seed{'s' * (n != 1)}"
 
 
-def _cell(rows: list[Row], usual: int) -> str:
+def _cell(rows: list[Row], usual: int, won: bool) -> str:
     if not rows:
         return ""
     mean, low, _ = interval(rows)
-    won = float(np.mean([row.battle_won_mean for row in rows]))
+    battles = f", {np.mean([row.battle_won_mean for row in rows]):.0%}" if won else ""
     n = len(rows)
     as_usual = n == usual or rows[0].algorithm in NOT_LEARNT
     seeds = "" if as_usual else f", {_seeds(n)}"
-    return f"{mean:.2f} ± {mean - low:.2f}, {won:.0%}{seeds}"
+    return f"{mean:.2f} ± {mean - low:.2f}{battles}{seeds}"
 
 
 def draw(runs: list[Run], rows: list[Row], path: Path) -> None:
@@ -285,7 +287,7 @@ def _new_rows(rows: list[Row], path: Path) -> list[Row]:
     return found
 
 
-def _standard_error(means: np.ndarray, errors: np.ndarray) -> float:
+def standard_error(means: np.ndarray, errors: np.ndarray) -> float:
     """Of the mean of a run's last evaluations: from their spread, at least the episodes' noise."""
     n = len(means)
     from_episodes = float((errors**2).sum()) / n**2
@@ -294,13 +296,13 @@ def _standard_error(means: np.ndarray, errors: np.ndarray) -> float:
 
 
 def _data_row(config: dict[str, Any]) -> Row:
-    from data.read import RecordedEpisodes
+    from data.formats import open_dataset
 
-    data = RecordedEpisodes(RunConfig.model_construct(**config).dataset_path)
+    data = open_dataset(RunConfig.model_construct(**config))
     returns = data.episodes["return"]
     return Row(
         env=config["env"],
-        map_name=config["env_args"].get("map_name", ""),
+        map_name=scenario(config["env_args"]),
         quality=quality(config),
         algorithm="data",
         seed=0,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from components.episode_batch import EpisodeBatch
 from controllers import REGISTRY as mac_REGISTRY
+from controllers.gaussian_controller import GaussianMAC
 from envs.base import EnvInfo
 from learners import REGISTRY as le_REGISTRY
 from learners.base import Learner
@@ -19,13 +20,19 @@ CPU = torch.device("cpu")
 INFO = EnvInfo(n_agents=3, n_actions=4, obs_shape=5, state_shape=6, episode_limit=7)
 LENGTHS = (7, 3, 1, 5)
 FLOATS = ("obs", "state", "rewards")
-SETTINGS = {alg: load_settings(alg, "two_step", {}) for alg in available("algs")}
+CONTINUOUS_INFO = EnvInfo(3, 2, 5, 6, 7, action_low=(-2.0, 0.0), action_high=(2.0, 1.0))
+CONTINUOUS = {a for a in available("algs") if a.startswith(("icq_softmax", "icq_vae", "bc_cont"))}
+"""The algorithms for continuous actions."""
+ENV_OF = {alg: "pendulum" if alg in CONTINUOUS else "two_step" for alg in available("algs")}
+SETTINGS = {alg: load_settings(alg, env, {}) for alg, env in ENV_OF.items()}
 LEARNT = [alg for alg, settings in SETTINGS.items() if settings.learner]
 """Every algorithm with something to learn."""
 TARGETED = [alg for alg in LEARNT if "target_update_interval" in SETTINGS[alg].values]
 """Those with target networks."""
 PER_BATCH = [a for a in LEARNT if SETTINGS[a].values.get("critic_step_per") != "time_step"]
 """Those that step once per batch, however many time steps it has."""
+SAMPLED = {alg for alg in LEARNT if "n_samples" in SETTINGS[alg].values}
+"""Those whose training draws numbers of its own, so that the place in the batch matters."""
 
 
 def random_batch(
@@ -93,13 +100,32 @@ def make_learner(
     **updates: Any,
 ) -> Learner:
     """A small learner with random networks; `updates` are keys of its YAML."""
-    small = {"rnn_hidden_dim": 8} | updates
-    settings = load_settings(alg, "two_step", small)
+    small: dict[str, Any] = {"rnn_hidden_dim": 8}
+    if alg in CONTINUOUS:
+        info, small = CONTINUOUS_INFO if info is INFO else info, {"hidden_dim": 8}
+    if alg in SAMPLED:
+        small |= {"behaviour_hidden_dim": 8, "behaviour_steps": 1, "n_samples": 5}
+    settings = load_settings(alg, ENV_OF[alg], small | updates)
     torch.manual_seed(seed)
     mac = mac_REGISTRY[settings.run.mac](info, settings)
     learner = le_REGISTRY[settings.run.learner](mac, info, settings.learner, CPU)
     learner.networks.to(dtype)
     return learner
+
+
+def train(learner: Learner, *batches: EpisodeBatch) -> list[dict[str, Tensor]]:
+    """One step on each batch, its actions made continuous if the learner needs that."""
+    continuous = isinstance(getattr(learner, "_mac", None), GaussianMAC)
+    return [learner.train(as_continuous(b) if continuous else b) for b in batches]
+
+
+def as_continuous(batch: EpisodeBatch) -> EpisodeBatch:
+    """The same batch with actions within the bounds of CONTINUOUS_INFO for its discrete ones."""
+    if batch.actions.is_floating_point():
+        return batch
+    share = (batch.actions / (INFO.n_actions - 1)).to(batch.obs.dtype)
+    actions = torch.stack([4 * share - 2, batch.obs[..., 0].sigmoid()], dim=-1)
+    return replace(batch, actions=actions, avail_actions=batch.avail_actions[..., :0])
 
 
 def parameters(learner: Learner) -> dict[str, Tensor]:

@@ -108,7 +108,7 @@ def test_checkpoints_are_recorded_evenly_with_their_provenance(
     assert len(set(checkpoints)) == len(checkpoints)
     made = meta.made_with
     assert (made["epsilon"], made["seed"], made["batch_size_run"]) == (0.05, 1, 16)
-    assert made["packages"].keys() == {"torch", "numpy", "h5py", "jax", "jaxmarl"}
+    assert made["packages"].keys() >= {"torch", "numpy", "h5py", "jax", "jaxmarl"}
     assert made["packages"]["numpy"] == np.__version__
     assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", made["commit"])
 

@@ -11,17 +11,18 @@ import time
 from pathlib import Path
 
 import pytest
+from batches import CONTINUOUS, LEARNT
 
 import dataset
 import main
 from utils.checkpoint import find_checkpoint
-from utils.config import ROOT, available
+from utils.config import ROOT
 
 TINY = [
     "t_max=60", "batch_size=8", "test_interval=20", "test_nepisode=8", "batch_size_run=4",
     "learner_log_interval=10", "log_interval=30", "save_model_interval=20", "rnn_hidden_dim=8",
 ]  # fmt: skip
-LEARNING = [name for name in available("algs") if name != "script"]
+LEARNING = [alg for alg in LEARNT if alg not in CONTINUOUS]
 
 
 def run_main(alg: str, results: Path, *updates: str, env: str = "two_step") -> int:

@@ -185,3 +185,21 @@ def test_an_empty_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert report.main([str(tmp_path)]) == 2
     expected = f"DataError: {tmp_path} has no completed run with an evaluation\n"
     assert capsys.readouterr().err == expected
+
+
+def test_a_run_of_a_gymnasium_task_is_named_by_its_own_changes() -> None:
+    usual = load_settings("icq_softmax", "pendulum", {}).values
+    changed = load_settings("icq_softmax", "pendulum", {"lr": 0.01}).values
+    hopper = {"env_args": {"key": "Hopper-v5"}}
+    other = load_settings("icq_softmax", "d4rl", hopper | {"tau": 0.5}).values
+    plain = load_settings("icq_softmax", "d4rl", hopper).values
+    runs = [Run(config, {}) for config in (usual, changed, other, plain)]
+    names = ["icq_softmax", "icq_softmax lr=0.01", "icq_softmax tau=0.5", "icq_softmax"]
+    assert labels(runs) == names
+
+
+def test_many_methods_on_few_data_sets_are_lines() -> None:
+    rows = [report.Row("e", "m", "q", f"a{i}", 1, 1, 5, float(i), 0.5, 0.0) for i in range(5)]
+    rows += [replace(row, map_name="n") for row in rows]
+    assert report.table(rows).splitlines()[0] == "| method | e m q | e n q |"
+    assert report.table(rows).splitlines()[2] == "| a0 | 0.00 ± 0.98 | 0.00 ± 0.98 |"

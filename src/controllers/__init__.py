@@ -6,6 +6,7 @@ REGISTRY = Registry(
     {
         "basic_mac": "controllers.basic_controller:BasicMAC",
         "bcq_mac": "controllers.bcq_controller:BCQMAC",
+        "gaussian_mac": "controllers.gaussian_controller:GaussianMAC",
         "scripted_mac": "controllers.scripted_controller:ScriptedMAC",
     }
 )

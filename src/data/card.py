@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from data.read import RecordedEpisodes
+from data.read import Episodes
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def card(data: RecordedEpisodes) -> str:
+def card(data: Episodes) -> str:
     """Episodes, returns, lengths, wins, action use and provenance, all counted from the file."""
     meta, episodes = data.metadata, data.episodes
     settings = " ".join(f"{k}={v}" for k, v in meta.env_args.items())
@@ -26,7 +26,7 @@ def card(data: RecordedEpisodes) -> str:
         f"length     mean {episodes['length'].mean():.1f}  {_quantiles(episodes['length'])}",
         f"won        {episodes['battle_won'].mean():.1%}   time limit met in "
         f"{episodes['truncated'].mean():.1%}",
-        "actions    " + "  ".join(f"{name} {share:.1%}" for name, share in action_use(data)),
+        "actions    " + _actions(data),
         *_policies(data),
         "made with  " + _flat(meta.made_with),
         f"licence    {meta.licence}",
@@ -35,11 +35,11 @@ def card(data: RecordedEpisodes) -> str:
     return "\n".join(lines)
 
 
-def action_use(data: RecordedEpisodes) -> list[tuple[str, float]]:
+def action_use(data: Episodes) -> list[tuple[str, float]]:
     """Each action's share of all decisions: steps at which the agent had more than one choice."""
     counts = np.zeros(data.info.n_actions)
     played = np.ones(len(data.steps["actions"]), dtype=bool)
-    played[data.offsets[1:] - 1] = False  # the last row's action is never played
+    played[data.last_rows] = False  # the last row's action is never played
     for start in range(0, len(data.steps["actions"]), 65_536):
         rows = slice(start, start + 65_536)
         free = data.steps["avail_actions"][rows].sum(-1) > 1
@@ -49,7 +49,7 @@ def action_use(data: RecordedEpisodes) -> list[tuple[str, float]]:
     return list(zip(names, counts / max(counts.sum(), 1), strict=True))
 
 
-def draw(data: RecordedEpisodes, path: Path) -> None:
+def draw(data: Episodes, path: Path) -> None:
     """Histograms of return and length, and the use of actions, as a PNG."""
     from matplotlib.figure import Figure
 
@@ -61,12 +61,39 @@ def draw(data: RecordedEpisodes, path: Path) -> None:
     left.set(xlabel="episode return", ylabel="episodes", title=f"mean {returns.mean():.2f}")
     middle.hist(lengths, bins=40, color="tab:green")
     middle.set(xlabel="episode length (steps)", title=f"mean {lengths.mean():.1f}")
-    use = action_use(data)
-    right.bar([name for name, _ in use], [share for _, share in use], color="tab:orange")
-    right.tick_params(axis="x", rotation=60)
-    right.set(title="action use", ylabel="share of decisions")
+    if data.info.continuous:
+        _draw_dimensions(right, data)
+    else:
+        use = action_use(data)
+        right.bar([name for name, _ in use], [share for _, share in use], color="tab:orange")
+        right.tick_params(axis="x", rotation=60)
+        right.set(title="action use", ylabel="share of decisions")
     figure.suptitle(f"{data.metadata.env} {data.path.parent.name} {data.metadata.quality}")
     figure.savefig(path, dpi=110)
+
+
+def _actions(data: Episodes) -> str:
+    """What was done: each action's share, or each dimension's mean and standard deviation."""
+    if not data.info.continuous:
+        return "  ".join(f"{name} {share:.1%}" for name, share in action_use(data))
+    actions = _played(data)
+    pairs = zip(actions.mean(0), actions.std(0), strict=True)
+    return "  ".join(f"{i}: {mean:.2f} ± {std:.2f}" for i, (mean, std) in enumerate(pairs))
+
+
+def _played(data: Episodes) -> np.ndarray:
+    """(M,A) continuous actions of all agents, at most about 100,000 steps of them."""
+    index = np.arange(0, data.n_transitions, max(1, data.n_transitions // 100_000))
+    actions = data.read_transitions(index).actions[:, 0].flatten(0, 1)
+    return actions.numpy()
+
+
+def _draw_dimensions(panel: Any, data: Episodes) -> None:
+    actions = _played(data)
+    for i in range(actions.shape[1]):
+        panel.hist(actions[:, i], bins=60, histtype="step", density=True, label=str(i))
+    panel.legend(title="dimension", fontsize=7)
+    panel.set(title="actions", ylabel="density")
 
 
 def _quantiles(values: np.ndarray) -> str:
@@ -74,7 +101,7 @@ def _quantiles(values: np.ndarray) -> str:
     return "min/25%/50%/75%/max " + " / ".join(f"{m:.1f}" for m in marks)
 
 
-def _policies(data: RecordedEpisodes) -> list[str]:
+def _policies(data: Episodes) -> list[str]:
     lines = []
     for i, facts in enumerate(data.metadata.policies):
         mine = data.episodes["policy"] == i

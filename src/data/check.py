@@ -7,27 +7,48 @@ from typing import Any
 
 import numpy as np
 
-from data.read import RecordedEpisodes
+from data.read import Episodes, RecordedEpisodes
 from data.schema import EPISODES, STEPS
 from envs.base import EnvInfo
 from utils.errors import DataError
 
 ROWS = 65_536  # rows looked at together, so that memory does not grow with the file
+SLACK = 1e-5  # of an action's range: what rounding to float32 may put outside the bounds
 
 
-def check_episodes(data: RecordedEpisodes) -> None:
+def check_episodes(data: Episodes) -> None:
     """Look at every row and every episode once; DataError at the first that is wrong."""
     for start in range(0, len(data.steps["rewards"]), ROWS):
         rows = {name: data.steps[name][start : start + ROWS] for name in STEPS}
-        for name in ("obs", "state", "rewards"):
-            finite = np.isfinite(rows[name].reshape(len(rows[name]), -1)).all(axis=1)
+        numbers = ["obs", "state", "rewards"] + ["actions"] * data.info.continuous
+        for name in numbers:
+            values = rows[name].reshape(len(rows[name]), -1)
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+                finite = np.isfinite(values.astype(np.float32, copy=False)).all(axis=1)
             _require(data, finite, start, f"{name} is NaN or infinite")
-        actions = rows["actions"].astype(np.int64)
-        in_range = ((actions >= 0) & (actions < data.info.n_actions)).all(1)
-        _require(data, in_range, start, f"an action is not in 0..{data.info.n_actions - 1}")
-        allowed = np.take_along_axis(rows["avail_actions"], actions[..., None], -1).all((1, 2))
-        _require(data, allowed, start, "a taken action is marked unavailable")
-    _check_ends(data)
+        if data.info.continuous:
+            _check_bounds(data, rows["actions"], start)
+        else:
+            _check_choices(data, rows["actions"].astype(np.int64), rows["avail_actions"], start)
+    if not data.derived:
+        _check_ends(data)
+
+
+def _check_bounds(data: Episodes, actions: np.ndarray, start: int) -> None:
+    low, high = np.array(data.info.action_low), np.array(data.info.action_high)
+    slack = SLACK * (high - low)
+    inside = ((actions >= low - slack) & (actions <= high + slack)).all((1, 2))
+    if not inside.all():
+        found = f"{actions[int(np.argmin(inside))].round(4).tolist()}"
+        bounds = f"{data.info.action_low} to {data.info.action_high}"
+        _require(data, inside, start, f"the action {found} is outside the bounds {bounds}")
+
+
+def _check_choices(data: Episodes, actions: np.ndarray, avail: np.ndarray, start: int) -> None:
+    in_range = ((actions >= 0) & (actions < data.info.n_actions)).all(1)
+    _require(data, in_range, start, f"an action is not in 0..{data.info.n_actions - 1}")
+    allowed = np.take_along_axis(avail, actions[..., None], -1).all((1, 2))
+    _require(data, allowed, start, "a taken action is marked unavailable")
 
 
 def check_checksum(data: RecordedEpisodes) -> None:
@@ -45,9 +66,7 @@ def check_checksum(data: RecordedEpisodes) -> None:
         )
 
 
-def check_environment(
-    data: RecordedEpisodes, env: str, env_args: dict[str, Any], info: EnvInfo
-) -> None:
+def check_environment(data: Episodes, env: str, env_args: dict[str, Any], info: EnvInfo) -> None:
     """Refuse data of another environment, map or setting, showing both sides."""
     theirs, ours = {"env": data.metadata.env} | data.metadata.env_args, {"env": env} | env_args
     different = sorted(k for k in theirs.keys() | ours.keys() if theirs.get(k) != ours.get(k))
@@ -63,25 +82,27 @@ def _setting(values: dict[str, Any], different: list[str]) -> str:
     return " ".join(f"{key}={values.get(key, 'nothing')}" for key in named)
 
 
-def _require(data: RecordedEpisodes, good: Any, start: int, problem: str) -> None:
+def _require(data: Episodes, good: Any, start: int, problem: str) -> None:
     if good.all():
         return
     row = start + int(np.argmin(good))
-    episode = int(np.searchsorted(data.offsets, row, side="right")) - 1
-    step = row - int(data.offsets[episode])
+    episode = int(np.searchsorted(data.first_rows, row, side="right")) - 1
+    if episode < 0 or row > data.last_rows[episode]:  # a cut episode of one row was left out
+        raise DataError(f"{data.path}: row {row}: {problem}")
+    step = row - int(data.first_rows[episode])
     raise DataError(f"{data.path}: episode {episode}, step {step}: {problem}")
 
 
-def _check_ends(data: RecordedEpisodes) -> None:
+def _check_ends(data: Episodes) -> None:
     ends = data.episodes["terminated"] ^ data.episodes["truncated"]
     if not ends.all():
         raise DataError(
             f"{data.path}: episode {int(np.argmin(ends))} must end either terminated or truncated"
         )
-    spare = data.steps["rewards"][data.offsets[1:] - 1] == 0
+    spare = data.steps["rewards"][data.last_rows] == 0
     if not spare.all():
         raise DataError(f"{data.path}: episode {int(np.argmin(spare))}: row T must have reward 0")
-    sums = np.add.reduceat(data.steps["rewards"], data.offsets[:-1])
+    sums = np.add.reduceat(data.steps["rewards"], data.first_rows)
     close = np.isclose(sums, data.episodes["return"], rtol=1e-4, atol=1e-4)
     if not close.all():
         i = int(np.argmin(close))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from utils.errors import DataError
 
 FOLDER = ROOT / "offline_data"
 MANIFEST = FOLDER / "manifest.yaml"
-MIXED = "mixed.h5"
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -32,8 +32,13 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def write_manifest() -> None:
-    """Describe every file in offline_data but the merged ones, which git leaves out."""
-    paths = [p for p in sorted(FOLDER.rglob("*.h5")) if p.name != MIXED]
+    """Describe every file in offline_data but those that git leaves out."""
+    command = ["git", "-C", str(FOLDER), "ls-files", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise DataError(f"{FOLDER} is in no git checkout, which says what is shipped") from error
+    paths = [FOLDER / name for name in sorted(listed.splitlines()) if name.endswith(".h5")]
     rows = {str(p.relative_to(FOLDER)): describe(p) for p in paths}
     MANIFEST.write_text("# Made by: python src/dataset.py manifest\n" + yaml.safe_dump(rows))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data.check import check_checksum, check_environment, check_episodes
-from data.read import RecordedEpisodes
+from data.read import Episodes, RecordedEpisodes
 from data.schema import Metadata
 from data.write import EpisodeWriter
 from utils.errors import DataError
@@ -31,13 +31,14 @@ def merge(paths: Sequence[Path], out: Path, compress: bool) -> int:
     with EpisodeWriter(out, metadata, compress) as writer:
         for path in paths:
             source = RecordedEpisodes(path)
-            _append(writer, source, offset)
+            copy_episodes(writer, source, offset)
             offset += len(source.metadata.policies)
             episodes += len(source)
     return episodes
 
 
-def _append(writer: EpisodeWriter, source: RecordedEpisodes, offset: int) -> None:
+def copy_episodes(writer: EpisodeWriter, source: Episodes, offset: int = 0) -> None:
+    """Append all of `source`, piece by piece; its policies' numbers are moved by `offset`."""
     for start in range(0, len(source), PIECE):
         index = np.arange(start, min(start + PIECE, len(source)))
         facts = {k: source.episodes[k][index] for k in ("battle_won", "policy", "seed", "slot")}

@@ -1,7 +1,9 @@
-"""RecordedEpisodes: a file of episodes, opened, checked for shape, and read by episode."""
+"""Episodes: recorded ones, read by episode or transition; RecordedEpisodes: those of our format."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,56 +13,103 @@ import torch
 
 from components.episode_batch import EpisodeBatch
 from data.schema import ATTRIBUTES, EPISODES, FORMAT, STEPS, VERSION, Metadata, step_shapes
+from envs.base import EnvInfo
 from utils.errors import DataError
 
 
-class RecordedEpisodes:
-    """Episodes in a file. Contiguous data is memory-mapped: only what is drawn is read.
+class Episodes:
+    """Recorded episodes as rows, whatever file they are in.
+
+    Episode i begins at row `first_rows[i]`; no row behind `last_rows[i]` is its own. `derived`:
+    the figures of `episodes` were computed from the rows on opening.
+    """
+
+    path: Path
+    metadata: Metadata
+    sha256: str  # of the content
+    steps: dict[str, np.ndarray]
+    episodes: dict[str, np.ndarray]
+    first_rows: np.ndarray
+    last_rows: np.ndarray
+    derived = False
+    _starts: np.ndarray  # the first transition of each episode, of all transitions end to end
+
+    def __len__(self) -> int:
+        return len(self.episodes["length"])
+
+    @property
+    def info(self) -> EnvInfo:
+        """The numbers that the episodes were recorded with."""
+        return self.metadata.info
+
+    @property
+    def n_transitions(self) -> int:
+        """Transitions in all episodes together."""
+        return int(self.episodes["length"].sum(dtype=np.int64))
+
+    def read(self, index: np.ndarray) -> EpisodeBatch:
+        """The episodes of `index` (B,), padded to the longest of them by their last row."""
+        lengths = self.episodes["length"][index].astype(np.int64)
+        time = np.arange(lengths.max() + 1)
+        rows = np.minimum(self.first_rows[index, None] + time, self.last_rows[index, None])
+        mask = time[:-1] < lengths[:, None]
+        last = time[:-1] == lengths[:, None] - 1
+        return self._batch(rows, mask, last, index)
+
+    def read_transitions(self, index: np.ndarray) -> EpisodeBatch:
+        """The transitions of `index` (B,), counted through all episodes: B episodes of T = 1."""
+        episode = np.searchsorted(self._starts, index, side="right") - 1
+        time = index - self._starts[episode]
+        row = self.first_rows[episode] + time
+        rows = np.stack([row, np.minimum(row + 1, self.last_rows[episode])], axis=1)
+        last = (time == self.episodes["length"][episode] - 1)[:, None]
+        return self._batch(rows, np.ones((len(index), 1), dtype=bool), last, episode)
+
+    def _batch(
+        self, rows: np.ndarray, mask: np.ndarray, last: np.ndarray, index: np.ndarray
+    ) -> EpisodeBatch:
+        columns = {name: self.steps[name][rows] for name in STEPS}
+        kind = np.float32 if self.info.continuous else np.int64
+        return EpisodeBatch(
+            obs=torch.from_numpy(columns["obs"].astype(np.float32, copy=False)),
+            state=torch.from_numpy(columns["state"].astype(np.float32, copy=False)),
+            avail_actions=torch.from_numpy(columns["avail_actions"]),
+            actions=torch.from_numpy(columns["actions"].astype(kind, copy=False)),
+            rewards=torch.from_numpy((columns["rewards"][:, :-1] * mask).astype(np.float32)),
+            terminated=torch.from_numpy(last & self.episodes["terminated"][index, None]),
+            truncated=torch.from_numpy(last & self.episodes["truncated"][index, None]),
+            mask=torch.from_numpy(mask),
+        )
+
+    def _place(self, first_rows: np.ndarray, last_rows: np.ndarray) -> None:
+        self.first_rows, self.last_rows = first_rows, last_rows
+        lengths = self.episodes["length"].astype(np.int64)
+        self._starts = np.cumsum(lengths) - lengths
+
+
+class RecordedEpisodes(Episodes):
+    """Episodes in a file of our format. Contiguous data is memory-mapped: only drawn rows are read.
 
     Compressed files, which are for shipping, are unpacked into memory.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            with _open(path) as file:
-                self.metadata = _read_metadata(file, path)
-                self.sha256 = str(file.attrs.get("sha256", ""))
-                self.steps = {name: _array(file, f"steps/{name}", path) for name in STEPS}
-                self.episodes = {n: _dataset(file, f"episodes/{n}", path)[()] for n in EPISODES}
-        except (OSError, RuntimeError, ValueError, TypeError) as error:
-            raise DataError(f"{path} is damaged ({error}); record or copy it again") from error
-        self.info = self.metadata.info
+        with open_file(path) as file:
+            self.metadata = _read_metadata(file, path)
+            self.sha256 = str(file.attrs.get("sha256", ""))
+            self.episodes = {n: _dataset(file, f"episodes/{n}", path)[()] for n in EPISODES}
+            self.steps = {name: self._step_array(file, name) for name in STEPS}
         self._check_shapes()
-        rows = self.episodes["length"].astype(np.int64) + 1
-        self.offsets = np.concatenate([[0], np.cumsum(rows)])
+        ends = np.cumsum(self.episodes["length"].astype(np.int64) + 1)
+        self._place(np.concatenate([[0], ends[:-1]]), ends - 1)
 
-    def __len__(self) -> int:
-        return len(self.episodes["length"])
-
-    @property
-    def n_transitions(self) -> int:
-        """Transitions in all episodes together."""
-        return int(self.episodes["length"].sum())
-
-    def read(self, index: np.ndarray) -> EpisodeBatch:
-        """The episodes of `index` (B,), padded to the longest of them by their last row."""
-        lengths = self.episodes["length"][index].astype(np.int64)
-        time = np.arange(lengths.max() + 1)
-        rows = self.offsets[index, None] + np.minimum(time, lengths[:, None])
-        mask = time[:-1] < lengths[:, None]
-        last = time[:-1] == lengths[:, None] - 1
-        columns = {name: self.steps[name][rows] for name in STEPS}
-        return EpisodeBatch(
-            obs=torch.from_numpy(columns["obs"]),
-            state=torch.from_numpy(columns["state"]),
-            avail_actions=torch.from_numpy(columns["avail_actions"]),
-            actions=torch.from_numpy(columns["actions"].astype(np.int64)),
-            rewards=torch.from_numpy(columns["rewards"][:, :-1] * mask),
-            terminated=torch.from_numpy(last & self.episodes["terminated"][index, None]),
-            truncated=torch.from_numpy(last & self.episodes["truncated"][index, None]),
-            mask=torch.from_numpy(mask),
-        )
+    def _step_array(self, file: h5py.File, name: str) -> np.ndarray:
+        shape, dtype = step_shapes(self.info)[name]
+        if 0 in shape:
+            lengths = self.episodes["length"]
+            return np.zeros((int(lengths.sum(dtype=np.int64)) + len(lengths), *shape), dtype)
+        return array(_dataset(file, f"steps/{name}", self.path), self.path)
 
     def _check_shapes(self) -> None:
         lengths = self.episodes["length"]
@@ -82,7 +131,7 @@ class RecordedEpisodes:
                     f"{self.path}: episodes/{name} is {values.dtype}, "
                     f"the format needs {np.dtype(EPISODES[name])}"
                 )
-        n_rows = int(lengths.sum()) + len(lengths)
+        n_rows = int(lengths.sum(dtype=np.int64)) + len(lengths)
         for name, (shape, dtype) in step_shapes(self.info).items():
             found = self.steps[name].shape
             if self.steps[name].dtype != dtype:
@@ -95,6 +144,17 @@ class RecordedEpisodes:
                     f"{self.path}: steps/{name} has the shape {found}, its episodes and "
                     f"env_info ({self.info.numbers()}) need {(n_rows, *shape)}"
                 )
+
+
+@contextlib.contextmanager
+def open_file(path: Path) -> Iterator[h5py.File]:
+    """The HDF5 file; whatever is wrong with it, or met while it is read, is a DataError."""
+    try:
+        with _open(path) as file:
+            yield file
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} is damaged ({reason}); record or copy it again") from error
 
 
 def _open(path: Path) -> h5py.File:
@@ -145,10 +205,10 @@ def _dataset(file: h5py.File, name: str, path: Path) -> Any:
     return file[name]
 
 
-def _array(file: h5py.File, name: str, path: Path) -> np.ndarray:
-    """Memory-mapped where the file stores it in one piece, else unpacked."""
-    dataset = _dataset(file, name, path)
+def array(dataset: Any, path: Path) -> np.ndarray:
+    """An HDF5 data set of `path`: memory-mapped where it is stored in one piece, else unpacked."""
     offset = dataset.id.get_offset()
     if offset is None:
         return dataset[()]
-    return np.memmap(path, dtype=dataset.dtype, mode="r", offset=offset, shape=dataset.shape)
+    mapped = np.memmap(path, dtype=dataset.dtype, mode="r", offset=offset, shape=dataset.shape)
+    return np.asarray(mapped)  # a plain view of the same pages: indexing it costs less

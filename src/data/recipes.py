@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from data.record import (
     LEVELS,
-    BehaviourPolicy,
     Recorder,
     checkpoints_of,
     choose,
     load_policy,
     random_policy,
 )
-from utils.config import ROOT, RunConfig
+from utils.config import ROOT, RunConfig, scenario
 from utils.errors import ConfigError
-from utils.logging import progress_bar
 
 
 def record_levels(args: argparse.Namespace) -> None:
@@ -31,7 +28,7 @@ def record_levels(args: argparse.Namespace) -> None:
     folders = [folder for run in runs for folder in checkpoints_of(run)[:: args.every]]
     policies = [load_policy(folder) for folder in folders]
     recorder = Recorder(policies[0].config, args.epsilon, args.seed)
-    measured = _measure(recorder, policies)
+    measured = recorder.measure_all(policies)
     chosen = {level: choose(measured, level, args.policies) for level in levels}
     for level, behaviour in chosen.items():
         path = _folder(args.out, policies[0].config) / f"{level}.h5"
@@ -46,26 +43,12 @@ def record_levels(args: argparse.Namespace) -> None:
 
 def record_random(args: argparse.Namespace) -> None:
     """Record actions drawn evenly from the available ones."""
-    policy = random_policy(args.env_config, args.seed)
+    policy = random_policy(args.env_config, args.seed, args.key)
     recorder = Recorder(policy.config, 1.0, args.seed)
     path = _folder(args.out, policy.config) / "random.h5"
     recorder.record([policy], args.episodes, path, "random", args.compress)
     sys.stdout.write(f"wrote {path}\n")
 
 
-def _measure(recorder: Recorder, policies: list[BehaviourPolicy]) -> list[BehaviourPolicy]:
-    bar = progress_bar(len(policies), 0, " checkpoints measured")
-    measured = []
-    for policy in policies:
-        stats = recorder.measure(policy).statistics()
-        facts = {k: stats[k] for k in ("return_mean", "return_se", "battle_won_mean")}
-        facts["measured_episodes"] = int(stats["n_episodes"])
-        measured.append(replace(policy, facts=policy.facts | facts))
-        bar.update()
-    bar.close()
-    return measured
-
-
 def _folder(out: Path | None, config: RunConfig) -> Path:
-    parts = filter(None, [config.env, config.env_args.get("map_name", "")])
-    return out or ROOT.joinpath("offline_data", *parts)
+    return out or ROOT.joinpath("offline_data", config.env, scenario(config.env_args))

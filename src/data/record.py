@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ import numpy as np
 import torch
 
 from controllers import REGISTRY as mac_REGISTRY
+from controllers.uniform_controller import UniformController
+from data.formats import unlearnt_settings
 from data.schema import Metadata
 from data.write import EpisodeWriter
 from envs import REGISTRY as env_REGISTRY
-from envs.base import VectorEnv
+from envs.base import EnvInfo, VectorEnv
 from runners.rollout import Controller, Evaluation, evaluate, rollout
 from utils.checkpoint import load_agent, read_checkpoint
-from utils.config import ROOT, RunConfig, check_settings, load_settings
+from utils.config import ROOT, RunConfig, check_settings
 from utils.errors import CheckpointError, ConfigError, DataError
 from utils.logging import progress_bar
 
@@ -27,7 +29,7 @@ LEVELS = {"poor": (0.0, 10.0), "medium": (10.0, 15.0), "good": (15.0, 20.0)}
 """Table 3: level -> mean episode return, from and below (20 is the maximum and counts)."""
 
 MIN_POLICIES, MIN_SEEDS, MEASURED_EPISODES = 4, 2, 256
-PACKAGES = ("torch", "numpy", "h5py", "jax", "jaxmarl")
+PACKAGES = ("torch", "numpy", "h5py", "jax", "jaxmarl", "gymnasium", "mujoco", "stable-baselines3")
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,14 @@ def load_policy(folder: Path) -> BehaviourPolicy:
     return BehaviourPolicy(mac, config, facts)
 
 
-def random_policy(env_config: str, seed: int) -> BehaviourPolicy:
-    """A network that is never trained, to be played with epsilon 1."""
-    settings = load_settings("qmix", env_config, {"seed": seed})
+def random_policy(env_config: str, seed: int, key: str = "") -> BehaviourPolicy:
+    """A network that is never trained, to be played with epsilon 1; actions drawn evenly."""
+    settings = unlearnt_settings(env_config, key, {"seed": seed})
     config = settings.run
-    info = env_REGISTRY[config.env].env_info(config.env_args)
     facts = {"algorithm": "random", "seed": seed}
+    info = env_REGISTRY[config.env].env_info(config.env_args)
+    if info.continuous:
+        return BehaviourPolicy(UniformController(info), config, facts)
     return BehaviourPolicy(mac_REGISTRY[config.mac](info, settings), config, facts)
 
 
@@ -86,40 +90,68 @@ class Recorder:
         make = env_REGISTRY[config.env]
         self._env: VectorEnv = make(config.env_args, config.batch_size_run)
 
-    def measure(self, policy: BehaviourPolicy) -> Evaluation:
-        """Returns of at least 256 episodes; the same for the same seed, whoever asks."""
+    @property
+    def info(self) -> EnvInfo:
+        """The environment's numbers."""
+        return self._env.info
+
+    def measure_all(
+        self, policies: Sequence[BehaviourPolicy], episodes: int = MEASURED_EPISODES
+    ) -> list[BehaviourPolicy]:
+        """The same policies with what `measure` says of them among their facts."""
+        bar = progress_bar(len(policies), 0, " checkpoints measured")
+        measured = []
+        for policy in policies:
+            stats = self.measure(policy, episodes).statistics()
+            facts = {k: stats[k] for k in ("return_mean", "return_se", "battle_won_mean")}
+            facts["measured_episodes"] = int(stats["n_episodes"])
+            measured.append(replace(policy, facts=policy.facts | facts))
+            bar.update()
+        bar.close()
+        return measured
+
+    def measure(self, policy: BehaviourPolicy, episodes: int = MEASURED_EPISODES) -> Evaluation:
+        """Returns of at least `episodes`; the same for the same seed, whoever asks."""
         self._check_same_game(policy)
         generator = torch.Generator().manual_seed(self._seed)
         rng = np.random.default_rng([self._seed, 0])
         return evaluate(
-            self._env, policy.mac, MEASURED_EPISODES, rng, self._device, self._epsilon, generator
+            self._env, policy.mac, episodes, rng, self._device, self._epsilon, generator
         )
 
     def record(
         self, policies: Sequence[BehaviourPolicy], episodes: int, path: Path, quality: str,
-        compress: bool,
+        compress: bool, stream: int = 0,
     ) -> None:  # fmt: skip
-        """Write `episodes` episodes, the same number of each policy (up to one)."""
-        metadata = Metadata(
-            env=self._config.env,
-            env_args=self._config.env_args,
-            info=self._env.info,
-            quality=quality,
-            policies=[policy.facts for policy in policies],
-            made_with=self._made_with(),
-        )
+        """Write `episodes` episodes, the same number of each policy (up to one).
+
+        Policies have chances of their own, counted from `stream`.
+        """
+        metadata = self.metadata(quality, [policy.facts for policy in policies])
         quotas = [len(part) for part in np.array_split(np.arange(episodes), len(policies))]
         bar = progress_bar(episodes, 0, " episodes")
         with EpisodeWriter(path, metadata, compress) as writer:
             for i, (policy, quota) in enumerate(zip(policies, quotas, strict=True)):
-                self._record_one(writer, policy, i, quota, bar)
+                self._record_one(writer, policy, i, quota, bar, stream)
         bar.close()
 
+    def metadata(self, quality: str, policies: list[dict[str, Any]]) -> Metadata:
+        """What a file says of its episodes."""
+        return Metadata(
+            env=self._config.env,
+            env_args=self._config.env_args,
+            info=self._env.info,
+            quality=quality,
+            policies=policies,
+            made_with=self._made_with(),
+        )
+
     def _record_one(
-        self, writer: EpisodeWriter, policy: BehaviourPolicy, index: int, quota: int, bar: Any
-    ) -> None:
-        generator = torch.Generator().manual_seed(self._seed + 1 + index)
-        rng = np.random.default_rng([self._seed, 1, index])
+        self, writer: EpisodeWriter, policy: BehaviourPolicy, index: int, quota: int, bar: Any,
+        stream: int,
+    ) -> None:  # fmt: skip
+        generator = torch.Generator().manual_seed(self._seed + 1 + index + stream)
+        rng = np.random.default_rng([self._seed, 1, index + stream])
         while quota:
             seed = int(rng.integers(2**31))
             batch, won = rollout(

@@ -80,12 +80,15 @@ def _json(attributes: Any, name: str, kind: type) -> Any:
 
 
 def step_shapes(info: EnvInfo) -> dict[str, tuple[tuple[int, ...], Any]]:
-    """Field -> (shape of one row, smallest exact dtype)."""
+    """Field -> (shape of one row, smallest exact dtype). What has no elements is not stored."""
     n, a = info.n_agents, info.n_actions
+    actions = (
+        ((n, a), np.float32) if info.continuous else ((n,), np.uint8 if a <= 256 else np.int16)
+    )
     return {
         "obs": ((n, info.obs_shape), np.float32),
         "state": ((info.state_shape,), np.float32),
-        "avail_actions": ((n, a), np.bool_),
-        "actions": ((n,), np.uint8 if a <= 256 else np.int16),
+        "avail_actions": ((n, 0 if info.continuous else a), np.bool_),
+        "actions": actions,
         "rewards": ((), np.float32),  # row T of an episode is 0
     }

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from components.episode_batch import EpisodeBatch
-from data.schema import EPISODES, FORMAT, STEPS, VERSION, Metadata, step_shapes
+from data.schema import EPISODES, FORMAT, VERSION, Metadata, step_shapes
 from utils.errors import DataError
 
 ROWS_PER_COPY = 16_384
@@ -30,7 +30,8 @@ class EpisodeWriter:
         self.path, self._metadata, self._compress = path, metadata, compress
         path.parent.mkdir(parents=True, exist_ok=True)
         self._work_path = path.with_name(path.name + ".incomplete")
-        self._shapes = step_shapes(metadata.info)
+        shapes = step_shapes(metadata.info)
+        self._shapes = {name: row for name, row in shapes.items() if 0 not in row[0]}
         self._file = h5py.File(self._work_path, "w")
         self._stamp(self._file, complete=False)
         for name, (shape, dtype) in self._shapes.items():
@@ -54,7 +55,7 @@ class EpisodeWriter:
         rows = np.arange(batch.mask.shape[1] + 1) <= lengths[:, None]
         tensors = {k: v.numpy() for k, v in batch.tensors().items()}
         tensors["rewards"] = np.pad(tensors["rewards"] * tensors["mask"], ((0, 0), (0, 1)))
-        for name in STEPS:
+        for name in self._shapes:
             _extend(self._file[f"steps/{name}"], tensors[name][rows])
         facts = facts | {
             "length": lengths,
@@ -105,7 +106,7 @@ class EpisodeWriter:
     def _pack(self, packed: h5py.File) -> str:
         """Copy everything piece by piece -> sha256 of the content, however it is compressed."""
         digest = hashlib.sha256()
-        for name in [f"steps/{n}" for n in STEPS] + [f"episodes/{n}" for n in EPISODES]:
+        for name in [f"steps/{n}" for n in self._shapes] + [f"episodes/{n}" for n in EPISODES]:
             source: Any = self._file[name]
             layout: dict[str, Any] = {}
             if self._compress and len(source):

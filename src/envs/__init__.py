@@ -8,6 +8,7 @@ from utils.registry import Registry
 REGISTRY = Registry(
     {
         "smax": "envs.smax:SMAXEnv",
+        "gymnasium": "envs.gymnasium:GymnasiumEnv",
         "mmdp": "envs.mmdp:MMDPEnv",
         "two_step": "envs.two_step:TwoStepEnv",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -10,7 +10,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class EnvInfo:
-    """The numbers that networks and data need; PyMARL's `get_env_info`."""
+    """The numbers that networks and data need; PyMARL's `get_env_info`.
+
+    Continuous actions have bounds, one for each of the `n_actions` numbers that an agent gives.
+    """
 
     n_agents: int
     n_actions: int
@@ -18,13 +21,31 @@ class EnvInfo:
     state_shape: int
     episode_limit: int
     action_names: tuple[str, ...] = ()
+    action_low: tuple[float, ...] = ()
+    action_high: tuple[float, ...] = ()
+    reference_scores: tuple[float, float] | None = field(default=None, compare=False)
+    """Mean return of random play and of an expert: normalised scores 0 and 100."""
+
+    @property
+    def continuous(self) -> bool:
+        """Whether an action is a vector within bounds, not one of a few."""
+        return bool(self.action_low)
 
     def numbers(self) -> str:
         """The numbers in one line, for messages and cards."""
         return (
-            f"{self.n_agents} agents, {self.n_actions} actions, obs {self.obs_shape}, "
-            f"state {self.state_shape}, limit {self.episode_limit}"
+            f"{self.n_agents} agent{'s' * (self.n_agents != 1)}, {self._actions()}, "
+            f"obs {self.obs_shape}, state {self.state_shape}, limit {self.episode_limit}"
         )
+
+    def _actions(self) -> str:
+        if not self.continuous:
+            return f"{self.n_actions} actions"
+        low, high = set(self.action_low), set(self.action_high)
+        one = len(low) == len(high) == 1
+        bounds = (min(low), max(high)) if one else (self.action_low, self.action_high)
+        dimensions = f"{self.n_actions} action dimension{'s' * (self.n_actions != 1)}"
+        return f"{dimensions} in [{bounds[0]}, {bounds[1]}]"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -33,12 +54,22 @@ class EnvInfo:
     @staticmethod
     def from_dict(values: dict[str, Any]) -> EnvInfo:
         """The inverse of `to_dict`."""
-        names = tuple(values["action_names"])
-        return replace(EnvInfo(**values), action_names=names)
+        info = EnvInfo(**values)
+        scores = info.reference_scores
+        return replace(
+            info,
+            action_names=tuple(info.action_names),
+            action_low=tuple(info.action_low),
+            action_high=tuple(info.action_high),
+            reference_scores=None if scores is None else (scores[0], scores[1]),
+        )
 
 
 class Observation(NamedTuple):
-    """What E environments show: obs (E,N,O) float32, state (E,S) float32, avail (E,N,A) bool."""
+    """What E environments show: obs (E,N,O) float32, state (E,S) float32, avail (E,N,A) bool.
+
+    With continuous actions avail is (E,N,0).
+    """
 
     obs: np.ndarray
     state: np.ndarray
@@ -69,7 +100,7 @@ class VectorEnv(Protocol):
 
     @staticmethod
     def env_info(env_args: dict[str, Any]) -> EnvInfo:
-        """The numbers, cheaply: no game is started, no heavy library imported."""
+        """The numbers, cheaply: no game is started; configuration and data are checked with it."""
         ...
 
     @staticmethod
@@ -82,7 +113,7 @@ class VectorEnv(Protocol):
         ...
 
     def step(self, actions: np.ndarray) -> Step:
-        """Take the joint actions (E, N)."""
+        """Take the joint actions (E,N), or (E,N,A) where they are continuous."""
         ...
 
     def close(self) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from components.episode_batch import EpisodeBatch
@@ -17,12 +18,13 @@ class Learner(ABC):
 
     `networks` has the targets too, as `target_*`. `optimisers` are named as PyMARL names their
     files (`opt`, `agent_opt`, `critic_opt`). `steps` counts calls of `train`; `counters` are the
-    attributes that must survive a restart with it.
+    attributes that must survive a restart with it, and so does `generator`, where there is one.
     """
 
     networks: nn.ModuleDict
     optimisers: dict[str, Optimizer]
     steps: int = 0
+    generator: torch.Generator | None = None  # a CPU one, so that a checkpoint resumes anywhere
     counters: ClassVar[tuple[str, ...]] = ("steps",)
 
     @abstractmethod
@@ -33,6 +35,8 @@ class Learner(ABC):
         """{file name: state}: networks, targets, optimisers; and the counters."""
         parts: dict[str, Any] = {name: net.state_dict() for name, net in self.networks.items()}
         parts |= {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
+        if self.generator is not None:
+            parts["generator"] = self.generator.get_state()
         return parts | {name: getattr(self, name) for name in self.counters}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -41,13 +45,18 @@ class Learner(ABC):
             part.load_state_dict(state[name])
         for name in self.counters:
             setattr(self, name, state[name])
+        if self.generator is not None:
+            self.generator.set_state(state["generator"])
 
-    def _descend(self, optimiser: Optimizer, loss: Tensor, grad_norm_clip: float) -> Tensor:
-        """One clipped step; returns the gradient's norm before clipping."""
+    def _descend(self, optimiser: Optimizer, loss: Tensor, grad_norm_clip: float | None) -> Tensor:
+        """One step, clipped if there is a `grad_norm_clip`; returns the norm before clipping."""
         optimiser.zero_grad()
         loss.backward()
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
-        norm = clip_grad_norm_(parameters, grad_norm_clip)
+        if grad_norm_clip is None:
+            norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        else:
+            norm = clip_grad_norm_(parameters, grad_norm_clip)
         optimiser.step()
         return norm
 

@@ -17,7 +17,7 @@ class LearnerConfig(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
     lr: float = Field(gt=0)
-    grad_norm_clip: float = Field(gt=0)
+    grad_norm_clip: float | None = Field(gt=0)
 
 
 class BCConfig(LearnerConfig):
@@ -93,3 +93,45 @@ class ICQConfig(DecomposedConfig):
     epsilon_start: float = Field(ge=0, le=1)
     epsilon_finish: float = Field(ge=0, le=1)
     epsilon_anneal_time: int = Field(ge=1)
+
+
+class ContinuousConfig(LearnerConfig):
+    """What learners of continuous actions share: a Gaussian policy."""
+
+    hidden_dim: int = Field(ge=1)
+    actor_layers: int = Field(ge=1)
+    weight_decay: float = Field(ge=0)
+
+
+class BCContinuousConfig(ContinuousConfig):
+    """Behaviour cloning."""
+
+
+class ICQContinuousConfig(ContinuousConfig):
+    """Single-agent ICQ, Z by the softmax over the mini-batch."""
+
+    critic_lr: float = Field(gt=0)
+    critic_layers: int = Field(ge=1)
+    n_critics: int = Field(ge=1)
+    gamma: float = Field(gt=0, le=1)
+    tau: float = Field(gt=0, le=1)
+    mixer: Literal["linear", "uniform", "vdn"]
+    mixing_embed_dim: int = Field(ge=1)
+    hypernet_embed: int = Field(ge=1)
+    policy_temperature: float = Field(gt=0)
+    value_temperature: float = Field(gt=0)
+    relative_temperature: bool
+    max_weight: float | None = Field(ge=1)
+    value_weight_scale: float = Field(gt=0)
+    max_value_weight: float | None = Field(gt=0)
+    policy_weight_of: Literal["advantage", "q", "td_error"]
+
+
+class ICQVAEConfig(ICQContinuousConfig):
+    """Single-agent ICQ, Z by a learnt behaviour model: Z(s) needs no advantage."""
+
+    policy_weight_of: Literal["q"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    n_samples: int = Field(ge=1)
+    behaviour_lr: float = Field(gt=0)
+    behaviour_hidden_dim: int = Field(ge=1)
+    behaviour_steps: int = Field(ge=1)

@@ -7,7 +7,6 @@ equations and the decisions taken here.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import torch
@@ -19,55 +18,18 @@ from learners.configs import ICQConfig
 from learners.decomposed import DecomposedLearner, critic_metrics
 from utils.rl_utils import (
     choices,
+    effective_share,
     expected,
+    implicit_weights,
     lambda_returns,
     log_policy,
     masked_mean,
+    policy_loss,
     taken,
     traced_returns,
 )
 
 TINY = 1e-30
-
-
-def implicit_weights(
-    values: Tensor,
-    mask: Tensor,
-    temperature: float,
-    ceiling: float | None = None,
-    per_step: bool = False,
-) -> Tensor:
-    """rho = M exp(v / alpha) / sum over the mini-batch of exp(v / alpha)  (eq. 56).
-
-    values, mask (B,T) or (B,T,N): the softmax runs over all B*T recorded samples, for each agent
-    by itself, M of which are real; with `per_step` over the B samples of each time step. What is
-    not in the mask is left out of the sum and gets 0. The mean over the others is 1.
-    exp(v / alpha) is cut at `ceiling`. Detached.
-    """
-    logits = values.detach() / temperature
-    if ceiling is not None:
-        logits = logits.clamp(max=math.log(ceiling))
-    logits = logits.masked_fill(~mask, -torch.inf)
-    if per_step:
-        weights = logits.softmax(0) * mask.sum(0)
-    else:
-        weights = logits.flatten(0, 1).softmax(0).view_as(logits) * mask.sum((0, 1))
-    return weights.where(mask, 0.0)  # an agent without any sample: 0 / 0
-
-
-def policy_loss(log_pi: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
-    """J_pi = sum_i E[- rho_i log pi_i(a_i | tau_i)], averaged over real samples (Algorithm 2).
-
-    log_pi, weights, mask (B,T,N) -> scalar; no gradient flows through the weights.
-    """
-    return -masked_mean(weights.detach() * log_pi, mask)
-
-
-def effective_share(weights: Tensor, mask: Tensor) -> Tensor:
-    """Kish's effective sample size (sum w)^2 / sum w^2, as a share of the real samples."""
-    weights = weights.where(mask, 0.0)
-    size = weights.sum().square() / weights.square().sum().clamp(min=1e-12)
-    return size / mask.sum().clamp(min=1)
 
 
 def floored_log_policy(logits: Tensor, avail_actions: Tensor, epsilon: float) -> Tensor:

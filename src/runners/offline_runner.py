@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from components.episode_batch import EpisodeBatch
-from components.offline_buffer import OfflineBuffer
+from components.offline_buffer import REGISTRY as buffer_REGISTRY
 from data.check import check_environment, check_episodes
-from data.read import RecordedEpisodes
+from data.formats import open_dataset
 from envs import REGISTRY as env_REGISTRY
 from envs.base import EnvInfo
 from runners.live_runner import ParallelRunner
@@ -22,11 +22,12 @@ class OfflineRunner:
     """`t_env` counts training steps. The environment is built late, and only to evaluate."""
 
     def __init__(self, config: RunConfig, device: torch.device) -> None:
-        self._data = RecordedEpisodes(config.dataset_path)
+        self._data = open_dataset(config)
         info = env_REGISTRY[config.env].env_info(config.env_args)
         check_environment(self._data, config.env, config.env_args, info)
         check_episodes(self._data)
-        self._buffer = OfflineBuffer(self._data, config.batch_size, config.seed)
+        make = buffer_REGISTRY[config.batch_of]
+        self._buffer = make(self._data, config.batch_size, config.seed)
         self._live = ParallelRunner(config, device)
         self.t_env = 0
 
@@ -39,7 +40,7 @@ class OfflineRunner:
         self._live.setup(mac)
 
     def run(self) -> EpisodeBatch:
-        """The next batch of recorded episodes."""
+        """The next batch of recorded episodes, or of their transitions."""
         self.t_env += 1
         return self._buffer.sample()
 

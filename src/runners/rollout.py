@@ -29,17 +29,21 @@ class Controller(Protocol):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What n episodes brought: three arrays of shape (n,)."""
+    """What n episodes brought: arrays of shape (n,), and the task's reference scores if known."""
 
     returns: np.ndarray
     lengths: np.ndarray
     battle_won: np.ndarray
+    reference_scores: tuple[float, float] | None = None
 
     def statistics(self) -> dict[str, float]:
-        """PyMARL's names; `_se` is the standard error of the mean over the episodes."""
+        """PyMARL's names; `_se` is the standard error of the mean over the episodes.
+
+        With reference scores D4RL's normalised score, 0 for random play and 100 for its expert.
+        """
         n = len(self.returns)
         spread = float(self.returns.std(ddof=1)) if n > 1 else 0.0
-        return {
+        stats = {
             "return_mean": float(self.returns.mean()),
             "return_std": float(self.returns.std()),
             "return_se": spread / n**0.5,
@@ -47,6 +51,10 @@ class Evaluation:
             "ep_length_mean": float(self.lengths.mean()),
             "n_episodes": float(n),
         }
+        if self.reference_scores:
+            low, high = self.reference_scores
+            stats["normalised_score_mean"] = 100 * (stats["return_mean"] - low) / (high - low)
+        return stats
 
 
 def rollout(
@@ -98,4 +106,5 @@ def evaluate(
         seed = int(rng.integers(2**31))
         batch, won = rollout(env, mac, seed, device, epsilon, generator)
         parts.append((batch.returns.numpy(), batch.lengths.numpy(), won))
-    return Evaluation(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Evaluation(*columns, reference_scores=env.info.reference_scores)

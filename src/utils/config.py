@@ -43,6 +43,8 @@ class RunConfig(BaseModel):
     name: str
     dataset: str
     dataset_quality: str
+    batch_of: Literal["episodes", "transitions"]
+    gamma: float = Field(gt=0, le=1)
     t_max: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     batch_size_run: int = Field(ge=1)
@@ -76,11 +78,16 @@ class RunConfig(BaseModel):
 
     @property
     def dataset_path(self) -> Path:
-        """The recorded episodes of an offline run."""
+        """The recorded episodes of an offline run, where they are in a file."""
         if self.dataset:
             return ROOT / Path(self.dataset).expanduser()
-        parts = [self.env, self.env_args.get("map_name", ""), f"{self.dataset_quality}.h5"]
+        parts = [self.env, scenario(self.env_args), f"{self.dataset_quality}.h5"]
         return ROOT.joinpath("offline_data", *filter(None, parts))
+
+
+def scenario(env_args: dict[str, Any]) -> str:
+    """Which of an environment's games is played: a map, or a task's key; "" if it has but one."""
+    return str(env_args.get("map_name") or env_args.get("key") or "")
 
 
 class Settings(NamedTuple):
@@ -99,6 +106,11 @@ class _Layer(NamedTuple):
 def available(kind: str) -> list[str]:
     """The names of the YAML files in config/<kind>."""
     return sorted(path.stem for path in (CONFIG_DIR / kind).glob("*.yaml"))
+
+
+def env_values(name: str) -> dict[str, Any]:
+    """What an environment's YAML says."""
+    return _read_layer("envs", _named_file("envs", name, "--env-config")).values
 
 
 def load_settings(alg: str, env: str, updates: dict[str, Any]) -> Settings:
@@ -127,6 +139,7 @@ def check_settings(values: dict[str, Any], sources: dict[str, str] | None = None
     from modules.critics import REGISTRY as critic_REGISTRY
     from modules.mixers import REGISTRY as mixer_REGISTRY
     from runners import REGISTRY as runner_REGISTRY
+    from utils.config_checks import check_together
 
     sources = sources or {}
     registries: dict[str, Iterable[str]] = {
@@ -152,30 +165,9 @@ def check_settings(values: dict[str, Any], sources: dict[str, str] | None = None
             )
     run = _validate(RunConfig, values, sources)
     learner = _validate(learner_model, values, sources) if learner_model else None
-    _check_together(run)
-    env_REGISTRY[run.env].env_info(run.env_args)
-    return Settings(run, learner, values)
-
-
-def _check_together(run: RunConfig) -> None:
-    """What no key can say of itself."""
-    if not run.learner and not run.evaluate:
-        raise ConfigError(f"{run.name} has nothing to learn; use evaluate=True")
-    if run.learner and run.evaluate and not run.checkpoint_path:
-        raise ConfigError("evaluate=True needs checkpoint_path=results/models/<run>")
-    if run.evaluate and run.test_nepisode == 0:
-        raise ConfigError("evaluate=True needs test_nepisode of 1 or more")
-    if run.learner and run.mac == "scripted_mac":
-        raise ConfigError("mac=scripted_mac has nothing to learn; use --config=script")
-    if (run.mac == "bcq_mac") != (run.learner == "bcq_learner"):
-        raise ConfigError(
-            f"mac={run.mac} and learner={run.learner} do not fit: bcq_mac acts with the networks "
-            "of bcq_learner; use --config=bcq"
-        )
-    if run.runner != "offline" and run.buffer_size < run.batch_size:
-        raise ConfigError(
-            f"buffer_size={run.buffer_size} is smaller than batch_size={run.batch_size}"
-        )
+    settings = Settings(run, learner, values)
+    check_together(settings, env_REGISTRY[run.env].env_info(run.env_args).continuous)
+    return settings
 
 
 def _named_file(kind: str, name: str, flag: str) -> Path:
@@ -191,15 +183,15 @@ def _named_file(kind: str, name: str, flag: str) -> Path:
 
 
 def _algorithm_layers(name: str) -> list[_Layer]:
-    """An algorithm's YAML, after the one it names as its `base`, which has none itself."""
-    layer = _read_layer("algs", _named_file("algs", name, "--config"))
-    if "base" not in layer.values:
-        return [layer]
-    base = str(layer.values.pop("base"))
-    first = _read_layer("algs", _named_file("algs", base, f"{layer.source}: base"))
-    if "base" in first.values:
-        raise ConfigError(f"{layer.source}: base={base} has a base itself; name that one")
-    return [first, layer]
+    """An algorithm's YAML, after the one it names as its `base`, after that one's."""
+    layers = [_read_layer("algs", _named_file("algs", name, "--config"))]
+    while "base" in layers[0].values:
+        source, base = layers[0].source, str(layers[0].values.pop("base"))
+        layer = _read_layer("algs", _named_file("algs", base, f"{source}: base"))
+        if any(layer.source == known.source for known in layers):
+            raise ConfigError(f"{source}: base={base} leads back to {layer.source}")
+        layers.insert(0, layer)
+    return layers
 
 
 def _read_layer(kind: str, path: Path) -> _Layer:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.config import FREE_TO_CHANGE, available, load_settings
+from utils.config import FREE_TO_CHANGE, available, env_values, load_settings, scenario
 from utils.errors import DataError
 
 Task = tuple[str, str, str]
@@ -29,8 +29,7 @@ class Run:
     @property
     def task(self) -> Task:
         """Runs of one task can be compared."""
-        map_name = self.config["env_args"].get("map_name", "")
-        return self.config["env"], map_name, quality(self.config)
+        return self.config["env"], scenario(self.config["env_args"]), quality(self.config)
 
 
 def completed_configs(results: Path) -> dict[str, dict[str, Any]]:
@@ -105,9 +104,19 @@ def _changes(
 
 def _usual(config: dict[str, Any]) -> dict[str, Any]:
     """The YAML values of a run's algorithm, if there is one of that name."""
-    algorithm, env = config["name"], config["env"]
-    known = algorithm in available("algs") and env in available("envs")
-    return load_settings(algorithm, env, {}).values if known else {}
+    algorithm, env_config = config["name"], _env_config(config)
+    if algorithm not in available("algs") or not env_config:
+        return {}
+    updates = {"env_args": config["env_args"]} if config["env"] == "gymnasium" else {}
+    return load_settings(algorithm, env_config, updates).values
+
+
+def _env_config(config: dict[str, Any]) -> str:
+    """The YAML of a run's environment: of several the one with its env_args, else the general."""
+    found = {name: env_values(name) for name in available("envs")}
+    fitting = [name for name, values in found.items() if values["env"] == config["env"]]
+    own = [name for name in fitting if found[name]["env_args"] == config["env_args"]]
+    return next(iter([*own, *fitting]), "")
 
 
 def _identity(config: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +16,46 @@ if TYPE_CHECKING:
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of `values` where `mask` is true; both of one shape. 0 where nothing is."""
     return values.where(mask, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def implicit_weights(
+    values: Tensor,
+    mask: Tensor,
+    temperature: float | Tensor,
+    ceiling: float | None = None,
+    per_step: bool = False,
+) -> Tensor:
+    """rho = M exp(v / alpha) / sum over the mini-batch of exp(v / alpha)  (eq. 56).
+
+    values, mask (B,T) or (B,T,N): the softmax runs over all B*T recorded samples, for each agent
+    by itself, M of which are real; with `per_step` over the B samples of each time step. What is
+    not in the mask is left out of the sum and gets 0. The mean over the others is 1.
+    exp(v / alpha) is cut at `ceiling`. Detached.
+    """
+    logits = values.detach() / temperature
+    if ceiling is not None:
+        logits = logits.clamp(max=math.log(ceiling))
+    logits = logits.masked_fill(~mask, -torch.inf)
+    if per_step:
+        weights = logits.softmax(0) * mask.sum(0)
+    else:
+        weights = logits.flatten(0, 1).softmax(0).view_as(logits) * mask.sum((0, 1))
+    return weights.where(mask, 0.0)  # an agent without any sample: 0 / 0
+
+
+def policy_loss(log_pi: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
+    """J_pi = sum_i E[- rho_i log pi_i(a_i | tau_i)], averaged over real samples (Algorithm 2).
+
+    log_pi, weights, mask (B,T,N) -> scalar; no gradient flows through the weights.
+    """
+    return -masked_mean(weights.detach() * log_pi, mask)
+
+
+def effective_share(weights: Tensor, mask: Tensor) -> Tensor:
+    """Kish's effective sample size (sum w)^2 / sum w^2, as a share of the real samples."""
+    weights = weights.where(mask, 0.0)
+    size = weights.sum().square() / weights.square().sum().clamp(min=1e-12)
+    return size / mask.sum().clamp(min=1)
 
 
 def lambda_returns(

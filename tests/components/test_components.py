@@ -12,7 +12,7 @@ from batches import INFO, LENGTHS, random_batch, same
 from components.action_selectors import epsilon_greedy
 from components.episode_batch import EpisodeBatch
 from components.epsilon_schedules import linear_epsilon
-from components.offline_buffer import OfflineBuffer
+from components.offline_buffer import OfflineEpisodes
 from components.replay_buffer import ReplayBuffer
 from data.read import RecordedEpisodes
 from utils.errors import DataError
@@ -159,19 +159,19 @@ def test_replay_buffer_state_round_trip() -> None:
 
 def test_offline_buffer_draws_different_episodes_with_a_seed(two_step_file: Path) -> None:
     data = RecordedEpisodes(two_step_file)
-    one, two, other = (OfflineBuffer(data, 16, seed) for seed in (1, 1, 2))
+    one, two, other = (OfflineEpisodes(data, 16, seed) for seed in (1, 1, 2))
     first, again, differs = one.sample(), two.sample(), other.sample()
     assert first.batch_size == 16
     assert same(first.tensors(), again.tensors())
     assert not torch.equal(first.actions, differs.actions)
-    everything = OfflineBuffer(data, 200, 1).sample()
+    everything = OfflineEpisodes(data, 200, 1).sample()
     whole = data.read(torch.arange(200).numpy())
     assert sorted(everything.returns.tolist()) == sorted(whole.returns.tolist())
 
 
 def test_offline_buffer_state_round_trip(two_step_file: Path) -> None:
     data = RecordedEpisodes(two_step_file)
-    buffer, copied = OfflineBuffer(data, 16, 1), OfflineBuffer(data, 16, 99)
+    buffer, copied = OfflineEpisodes(data, 16, 1), OfflineEpisodes(data, 16, 99)
     buffer.sample()
     copied.load_state_dict(copy.deepcopy(buffer.state_dict()))
     for _ in range(3):
@@ -180,7 +180,7 @@ def test_offline_buffer_state_round_trip(two_step_file: Path) -> None:
 
 def test_offline_buffer_refuses_a_batch_larger_than_the_data(two_step_file: Path) -> None:
     with pytest.raises(DataError) as error:
-        OfflineBuffer(RecordedEpisodes(two_step_file), 201, 1)
+        OfflineEpisodes(RecordedEpisodes(two_step_file), 201, 1)
     assert str(error.value) == f"{two_step_file} has 200 episodes, fewer than batch_size=201"
 
 

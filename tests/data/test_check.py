@@ -13,7 +13,7 @@ import pytest
 import torch
 from batches import INFO, random_batch
 
-from components.offline_buffer import OfflineBuffer
+from components.offline_buffer import OfflineEpisodes
 from data.check import check_checksum, check_environment, check_episodes
 from data.read import RecordedEpisodes
 from data.schema import EPISODES, STEPS, Metadata
@@ -280,7 +280,7 @@ def test_the_runner_refuses_another_environment(tmp_path: Path) -> None:
 
 def test_batch_size_greater_than_the_number_of_episodes(good: Path) -> None:
     data = RecordedEpisodes(good)
-    assert OfflineBuffer(data, 4, seed=1).sample().batch_size == 4
+    assert OfflineEpisodes(data, 4, seed=1).sample().batch_size == 4
     with pytest.raises(DataError) as error:
-        OfflineBuffer(data, 5, seed=1)
+        OfflineEpisodes(data, 5, seed=1)
     assert str(error.value) == f"{good} has 4 episodes, fewer than batch_size=5"

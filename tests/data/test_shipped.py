@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from data.check import check_checksum, check_episodes
-from data.manifest import MIXED, check_manifest
+from data.manifest import MANIFEST, check_manifest
 from data.read import RecordedEpisodes
 from data.record import LEVELS
 
-DATA = Path(__file__).resolve().parents[2] / "offline_data"
-FILES = sorted(path for path in DATA.glob("**/*.h5") if path.name != MIXED)
-MAPS = {path.parent for path in FILES if path.stem in LEVELS}
+FILES = [MANIFEST.parent / name for name in yaml.safe_load(MANIFEST.read_text())]
+MAPS = {path.parent for path in FILES if path.parent.parent.name == "smax"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")

@@ -14,9 +14,8 @@ from torch import Tensor
 from components.episode_batch import EpisodeBatch
 from data.read import RecordedEpisodes
 from envs.two_step import TwoStepEnv
-from learners.icq_learner import implicit_weights, policy_loss
 from runners.rollout import evaluate
-from utils.rl_utils import log_policy
+from utils.rl_utils import implicit_weights, log_policy, policy_loss
 
 F64 = torch.float64
 Part = dict[str, np.ndarray]

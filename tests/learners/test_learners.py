@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 import torch
 from batches import (
+    CONTINUOUS,
     INFO,
     LEARNT,
     PER_BATCH,
+    SAMPLED,
     TARGETED,
     make_learner,
     parameters,
     random_batch,
     same,
+    train,
     with_garbage,
 )
 from torch import Tensor
@@ -64,10 +67,6 @@ def _is_bool(index: Tensor | None) -> bool:
     return index is not None and index.dtype == torch.bool
 
 
-def train(learner: Learner, *batches: EpisodeBatch) -> list[dict[str, Tensor]]:
-    return [learner.train(batch) for batch in batches]
-
-
 def saved(learner: Learner) -> dict[str, Any]:
     """The state as it comes back from a file."""
     file = io.BytesIO()
@@ -85,7 +84,8 @@ def test_training_changes_every_learnt_network_and_only_those(alg: str) -> None:
     after = parameters(learner)
     changed = {k.split(".")[0] for k in before if not torch.equal(before[k], after[k])}
     owners = {k.split(".")[0] for k in before}
-    assert changed == {name for name in owners if not name.startswith("target_")}
+    follow = alg in CONTINUOUS  # their targets follow at every step
+    assert changed == {name for name in owners if follow or not name.startswith("target_")}
     assert learner.steps == len(BATCHES)
 
 
@@ -100,29 +100,30 @@ def test_garbage_in_padding_changes_no_bit(alg: str) -> None:
     assert same(parameters(clean), parameters(dirty))
 
 
-@pytest.mark.parametrize("alg", PER_BATCH)
+@pytest.mark.parametrize("alg", [alg for alg in PER_BATCH if alg not in SAMPLED])
 def test_longer_padding_changes_nothing(alg: str) -> None:
     ours, theirs = make_learner(alg, dtype=F64), make_learner(alg, dtype=F64)
     short = random_batch((4, 2, 3), dtype=F64)
     padded = EpisodeBatch.concatenate([short, random_batch((9,), dtype=F64)]).episodes([0, 1, 2])
     assert padded.mask.shape[1] > short.mask.shape[1]
     for _ in range(3):
-        torch.testing.assert_close(theirs.train(padded), ours.train(short))
+        torch.testing.assert_close(train(theirs, padded), train(ours, short))
     torch.testing.assert_close(parameters(theirs), parameters(ours))
 
 
-@pytest.mark.parametrize("alg", LEARNT)
+@pytest.mark.parametrize("alg", [alg for alg in LEARNT if alg not in SAMPLED])
 def test_the_order_of_the_episodes_changes_nothing(alg: str) -> None:
     ours, theirs = make_learner(alg, dtype=F64), make_learner(alg, dtype=F64)
     for seed in range(3):
         batch = random_batch(seed=seed, dtype=F64)
-        torch.testing.assert_close(theirs.train(batch.episodes([2, 0, 3, 1])), ours.train(batch))
+        permuted = batch.episodes([2, 0, 3, 1])
+        torch.testing.assert_close(train(theirs, permuted), train(ours, batch))
     torch.testing.assert_close(parameters(theirs), parameters(ours))
 
 
 @pytest.mark.parametrize("alg", LEARNT)
 def test_metrics_are_detached_scalars(alg: str) -> None:
-    for name, value in make_learner(alg).train(BATCHES[0]).items():
+    for name, value in train(make_learner(alg), *BATCHES[:2])[-1].items():
         assert isinstance(value, Tensor), name
         assert value.shape == (), name
         assert not value.requires_grad, name
@@ -315,3 +316,20 @@ def _greedy_value(qs: Tensor, target_qs: Tensor, avail: Tensor) -> float:
         best = max(able, key=lambda a, i=i: float(qs[i, a]))
         total += float(target_qs[i, best])
     return total
+
+
+def test_a_standard_deviation_at_its_bound_comes_back() -> None:
+    learner: Any = make_learner("bc_continuous", lr=0.05)
+    batch = random_batch(seed=1)
+    same = replace(batch, actions=torch.zeros_like(batch.actions), obs=torch.zeros_like(batch.obs))
+    for _ in range(300):
+        train(learner, same)
+    narrow = learner._mac.agent.std.max().item()
+    for _ in range(300):
+        train(learner, batch)
+    assert narrow < 0.01 < 0.05 < learner._mac.agent.std.max().item()
+
+
+def test_vae_weights_without_a_ceiling_stay_finite() -> None:
+    keys = {"max_value_weight": None, "max_weight": None, "value_temperature": 1e-3}
+    stays_finite(make_learner("icq_vae", policy_temperature=1e-3, **keys), BATCHES[0])

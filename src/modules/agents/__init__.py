@@ -2,4 +2,9 @@
 
 from utils.registry import Registry
 
-REGISTRY = Registry({"rnn": "modules.agents.rnn_agent:RNNAgent"})
+REGISTRY = Registry(
+    {
+        "rnn": "modules.agents.rnn_agent:RNNAgent",
+        "gaussian": "modules.agents.gaussian_agent:GaussianAgent",
+    }
+)

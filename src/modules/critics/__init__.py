@@ -5,6 +5,7 @@ from utils.registry import Registry
 REGISTRY = Registry(
     {
         "mlp": "modules.critics.mlp_critic:MLPCritic",
+        "action": "modules.critics.action_critic:ActionCritic",
         "dueling": "modules.critics.dueling_critic:DuelingCritic",
     }
 )

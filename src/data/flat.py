@@ -1,0 +1,203 @@
+"""D4RL's layout: observations, actions, rewards, terminals and timeouts in long arrays (HDF5).
+
+There is one row for a step, so an episode that is cut (a time-out, or the end of the file) has no
+observation behind its last step: that row only supplies the observation and action that follow the
+step before it. After a true end nothing is needed, and every step is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from data.read import Episodes, array, open_file
+from data.schema import EPISODES, Metadata
+from envs.base import EnvInfo
+from utils.config import RunConfig, scenario
+from utils.errors import DataError
+
+ARRAYS = ("observations", "actions", "rewards", "terminals")
+
+
+def is_d4rl(path: Path) -> bool:
+    """Whether an HDF5 file has any of D4RL's arrays at its root."""
+    with open_file(path) as file:
+        return "format" not in file.attrs and any(name in file for name in ARRAYS)
+
+
+class FlatEpisodes(Episodes):
+    """One agent's episodes from flat arrays; nothing of them is copied."""
+
+    derived = True
+
+    def __init__(
+        self,
+        path: Path,
+        arrays: dict[str, np.ndarray],
+        metadata: Metadata,
+        spare_rows: bool = False,
+    ) -> None:
+        """arrays: observations (M,O), actions (M,A), rewards (M,), terminals and timeouts (M,).
+
+        With `spare_rows` a true end is marked at a row more, which has the last observation.
+        """
+        self.path, self.metadata = path, metadata
+        _check_arrays(path, arrays, metadata)
+        terminals = arrays["terminals"].astype(bool)
+        ends = np.flatnonzero(terminals | arrays["timeouts"].astype(bool))
+        if len(ends) == 0:
+            raise DataError(
+                f"{path} has no terminal and no timeout anywhere: where its episodes end is not "
+                "known; add timeouts at the time limit"
+            )
+        first, last, terminated = _cut(ends, terminals)
+        whole = terminated & (not spare_rows)
+        lengths = last - first + whole
+        self._check_lengths(lengths)
+        kept = lengths > 0  # a cut episode of one row is no transition
+        returns = _returns(arrays["rewards"], first, last, whole)
+        self.episodes = _figures(lengths[kept], returns[kept], terminated[kept])
+        self._place(first[kept], last[kept])
+        self.steps = self._views(arrays)
+        self.sha256 = _fingerprint(arrays)
+
+    def _check_lengths(self, lengths: np.ndarray) -> None:
+        if lengths.max() == 0:
+            raise DataError(f"{self.path} holds no transition")
+        i, limit = int(lengths.argmax()), self.info.episode_limit
+        if lengths[i] > limit:
+            raise DataError(
+                f"{self.path}: episode {i} has {lengths[i]} steps, "
+                f"{scenario(self.metadata.env_args)} ends after {limit}; are timeouts missing?"
+            )
+
+    def _views(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Every field of a row, the one agent's dimension put in."""
+        rows = len(arrays["rewards"])
+        actions, info = arrays["actions"], self.info
+        avail = np.broadcast_to(True, (rows, 1, 0 if info.continuous else info.n_actions))
+        return {
+            "obs": arrays["observations"].reshape(rows, 1, -1),
+            "state": arrays["observations"][:, : info.state_shape],
+            "avail_actions": avail,
+            "actions": actions.reshape(rows, 1, -1)
+            if info.continuous
+            else actions.reshape(rows, 1),
+            "rewards": arrays["rewards"],
+        }
+
+
+def read_d4rl(path: Path, config: RunConfig, info: EnvInfo) -> FlatEpisodes:
+    """A D4RL file as recordings of the run's task, of which `info` tells what the file does not."""
+    with open_file(path) as file:
+        arrays = _read_arrays(file, path, info.episode_limit)
+    made_with = {"format": "D4RL", "file": path.name}
+    quality = path.stem
+    metadata = Metadata(
+        config.env, config.env_args, info, quality,
+        policies=[{"algorithm": quality}], made_with=made_with, licence="unknown",
+    )  # fmt: skip
+    return FlatEpisodes(path, arrays, metadata)
+
+
+def _read_arrays(file: h5py.File, path: Path, limit: int) -> dict[str, np.ndarray]:
+    missing = [name for name in ARRAYS if name not in file]
+    if missing:
+        raise DataError(
+            f"{path} lacks {', '.join(missing)}; a D4RL file has {', '.join(ARRAYS)} and timeouts"
+        )
+    found = {name: _rows_of(file, name, path) for name in ARRAYS}
+    if "timeouts" in file:
+        found["timeouts"] = _rows_of(file, "timeouts", path)
+    else:
+        found["timeouts"] = _time_limits(found["terminals"], limit)
+    return found
+
+
+def _time_limits(terminals: np.ndarray, limit: int) -> np.ndarray:
+    """(M,) bool: where an episode of a file without `timeouts` meets the limit, as D4RL cuts it."""
+    if not terminals.any():
+        return np.zeros(len(terminals), dtype=bool)
+    rows = np.arange(len(terminals))
+    starts = np.concatenate([[0], np.flatnonzero(terminals) + 1])
+    steps = rows - starts[np.searchsorted(starts, rows, side="right") - 1]
+    return (steps % limit == limit - 1) & ~terminals.astype(bool)
+
+
+def _rows_of(file: h5py.File, name: str, path: Path) -> np.ndarray:
+    """An array of numbers with rows; one that should have a single column has it taken out."""
+    values = file[name]
+    if not isinstance(values, h5py.Dataset) or not values.shape:
+        raise DataError(f"{path}: {name} is no array with rows")
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"{path}: {name} holds {values.dtype}, not numbers")
+    read = array(values, path)
+    single = name in ("rewards", "terminals", "timeouts") and read.shape[1:] == (1,)
+    return read[:, 0] if single else read
+
+
+def _check_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: Metadata) -> None:
+    lengths = {name: values.shape[0] for name, values in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name} {n}" for name, n in lengths.items())
+        raise DataError(f"{path} is ragged, its arrays have different numbers of rows: {found}")
+    info, rows = metadata.info, lengths["rewards"]
+    columns: dict[str, tuple[int, ...]] = {
+        "observations": (info.obs_shape,), "actions": (info.n_actions,),
+        "rewards": (), "terminals": (), "timeouts": (),
+    }  # fmt: skip
+    if not info.continuous:
+        columns["actions"] = ()
+        if arrays["actions"].dtype.kind not in "iu":
+            raise DataError(f"{path}: actions are {arrays['actions'].dtype}, not whole numbers")
+    for name, column in columns.items():
+        if arrays[name].shape != (rows, *column):
+            task = scenario(metadata.env_args) or metadata.env
+            raise DataError(
+                f"{path}: {name} has the shape {arrays[name].shape}, {task} needs {(rows, *column)}"
+            )
+    for name in ("terminals", "timeouts"):
+        if not ((arrays[name] == 0) | (arrays[name] == 1)).all():
+            raise DataError(f"{path}: {name} has values other than 0 and 1")
+
+
+def _cut(ends: np.ndarray, terminals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(first row, last row, whether it truly ends there) of each episode; the last may be cut."""
+    if ends[-1] != len(terminals) - 1:
+        ends = np.append(ends, len(terminals) - 1)
+    first = np.concatenate([[0], ends[:-1] + 1])
+    return first, ends, terminals[ends]
+
+
+def _figures(
+    lengths: np.ndarray, returns: np.ndarray, terminated: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What our format keeps of each episode; of wins, policies and seeds nothing is known."""
+    unknown = {name: np.zeros(len(lengths), dtype) for name, dtype in EPISODES.items()}
+    known = {"length": lengths, "return": returns, "terminated": terminated}
+    known["truncated"] = ~terminated
+    return unknown | {name: values.astype(EPISODES[name]) for name, values in known.items()}
+
+
+def _returns(
+    rewards: np.ndarray, first: np.ndarray, last: np.ndarray, whole: np.ndarray
+) -> np.ndarray:
+    """(episodes,) float32: the sum of the rewards; the last row's is one where it is `whole`."""
+    sums = np.add.reduceat(rewards, first, dtype=np.float64)
+    with np.errstate(over="ignore"):  # found when the rows are checked
+        return (sums - np.where(whole, 0.0, rewards[last])).astype(np.float32)
+
+
+def _fingerprint(arrays: dict[str, Any]) -> str:
+    """sha256 of shapes, rewards, ends and about a thousand rows of the rest: it tells data sets
+    apart without reading all of them.
+    """
+    digest = hashlib.sha256(str({k: (v.shape, str(v.dtype)) for k, v in arrays.items()}).encode())
+    for values in arrays.values():
+        every = max(1, len(values) // 1000) if values.ndim > 1 else 1
+        digest.update(np.ascontiguousarray(values[::every]).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,61 @@
+"""Opens recorded episodes of any format that is read here: ours, D4RL's, Minari's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from data.flat import is_d4rl, read_d4rl
+from data.read import Episodes, RecordedEpisodes
+from utils.config import RunConfig, Settings, load_settings
+from utils.errors import DataError, WrongActionsError
+
+MINARI = "minari:"
+
+
+def open_dataset(config: RunConfig) -> Episodes:
+    """The run's data. What is not in our format is taken to be of the run's environment."""
+    from envs import REGISTRY as env_REGISTRY
+
+    if config.dataset.startswith(MINARI):
+        from data.minari_io import read_minari
+
+        info = env_REGISTRY[config.env].env_info(config.env_args)
+        return read_minari(config.dataset, config, info)
+    path = config.dataset_path
+    if _is_flat(path):
+        info = env_REGISTRY[config.env].env_info(config.env_args)
+        return read_d4rl(path, config, info)
+    return RecordedEpisodes(path)
+
+
+def open_source(source: str, key: str = "") -> Episodes:
+    """A file or `minari:ID`; key: the Gymnasium task of one that does not name it."""
+    if source.startswith(MINARI):
+        from data.minari_io import task_of
+
+        key = key or task_of(source)
+        return open_dataset(unlearnt_settings("d4rl", key, {"dataset": source}).run)
+    path = Path(source).resolve()
+    if not _is_flat(path):
+        data = RecordedEpisodes(Path(source))
+        theirs = data.metadata.env_args.get("key", data.metadata.env)
+        if key and key != theirs:
+            raise DataError(f"{source} is of {theirs}, not of --key={key}")
+        return data
+    if not key:
+        raise DataError(f"{source} is a D4RL file; name its task, such as --key=HalfCheetah-v5")
+    return open_dataset(unlearnt_settings("d4rl", key, {"dataset": str(path)}).run)
+
+
+def unlearnt_settings(env_config: str, key: str, updates: dict[str, Any]) -> Settings:
+    """Of whatever algorithm fits the environment's actions; key: of a Gymnasium task, or ""."""
+    updates = updates | ({"env_args": {"key": key}} if key else {})
+    try:
+        return load_settings("bc_continuous", env_config, updates)
+    except WrongActionsError:
+        return load_settings("qmix", env_config, updates | {"batch_of": "episodes"})
+
+
+def _is_flat(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0 and is_d4rl(path)

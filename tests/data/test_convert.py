@@ -1,0 +1,167 @@
+"""Converting: what comes out is what went in, and what cannot be converted is one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from recordings import Capture, refuse
+
+import dataset
+from data.formats import open_source
+from data.read import Episodes, RecordedEpisodes
+from utils.config import ROOT
+
+PENDULUM = ROOT / "offline_data" / "gymnasium" / "Pendulum-v1" / "medium-replay.h5"
+ID = "minari:tests/pendulum-v0"
+
+
+@pytest.fixture(autouse=True)
+def _own_minari(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+
+
+def assert_same_transitions(ours: Episodes, theirs: Episodes, kept: np.ndarray) -> None:
+    """Every (s, a, r, s') and every end; of ours only the transitions of `kept`."""
+    assert theirs.n_transitions == len(kept)
+    a, b = ours.read_transitions(kept), theirs.read_transitions(np.arange(len(kept)))
+    assert np.array_equal(a.obs, b.obs)
+    assert np.array_equal(a.state, b.state)
+    assert np.array_equal(a.rewards, b.rewards)
+    assert np.array_equal(a.terminated, b.terminated)
+    follows = ~a.terminated[:, 0]
+    assert np.array_equal(a.actions[:, 0], b.actions[:, 0])
+    assert np.array_equal(a.actions[follows, 1], b.actions[follows, 1])
+
+
+def all_of(data: Episodes) -> np.ndarray:
+    return np.arange(data.n_transitions)
+
+
+def but_the_last_of_cut_episodes(data: Episodes) -> np.ndarray:
+    """What Minari, which has no action on an episode's last observation, can give back."""
+    ends = data.episodes["length"].cumsum() - 1
+    return np.setdiff1d(all_of(data), ends[data.episodes["truncated"]])
+
+
+def test_to_minari_and_back_keeps_all_that_can_be_learnt_from(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    back = tmp_path / "back.h5"
+    assert dataset.main(["convert", str(PENDULUM), ID]) == 0
+    assert dataset.main(["convert", ID, str(back)]) == 0
+    assert capsys.readouterr().out == f"wrote {ID}: 12 episodes\nwrote {back}: 12 episodes\n"
+    assert dataset.main(["check", str(back), ID]) == 0
+    original, returned = RecordedEpisodes(PENDULUM), RecordedEpisodes(back)
+    assert_same_transitions(original, returned, but_the_last_of_cut_episodes(original))
+    assert returned.info == original.info
+    assert returned.metadata.env_args == original.metadata.env_args
+    assert returned.metadata.policies == [{"algorithm": "tests/pendulum-v0"}]
+
+
+def test_others_read_what_was_written_for_minari() -> None:
+    import minari
+
+    assert dataset.main(["convert", str(PENDULUM), ID]) == 0
+    theirs = minari.load_dataset("tests/pendulum-v0")
+    data = RecordedEpisodes(PENDULUM)
+    assert (theirs.total_episodes, theirs.total_steps) == (len(data), data.n_transitions)
+    assert theirs.spec.env_spec is not None
+    assert theirs.spec.env_spec.id == "Pendulum-v1"
+    episode = theirs[0]
+    batch = data.read(np.array([0]))
+    assert np.array_equal(episode.observations, batch.obs[0, :, 0])
+    assert np.array_equal(episode.actions, batch.actions[0, :-1, 0])
+    assert np.allclose(episode.rewards, batch.rewards[0])
+    assert episode.truncations[-1]
+    assert not episode.terminations.any()
+
+
+def test_discrete_tasks_with_true_ends_go_there_and_back(tmp_path: Path) -> None:
+    record = ["record", "--env-config=d4rl", "--key=CartPole-v1", "--episodes=30"]
+    assert dataset.main([*record, f"--out={tmp_path}"]) == 0
+    recorded = tmp_path / "random.h5"
+    assert dataset.main(["convert", str(recorded), ID]) == 0
+    assert dataset.main(["convert", ID, str(tmp_path / "back.h5")]) == 0
+    original, back = RecordedEpisodes(recorded), RecordedEpisodes(tmp_path / "back.h5")
+    assert original.episodes["terminated"].all()
+    assert_same_transitions(original, back, all_of(original))
+
+
+def test_d4rls_layout_becomes_ours(tmp_path: Path) -> None:
+    source, target = tmp_path / "flat.hdf5", tmp_path / "ours.h5"
+    data = RecordedEpisodes(PENDULUM)
+    with h5py.File(source, "w") as file:
+        file["observations"] = data.steps["obs"][:, 0]
+        file["actions"] = data.steps["actions"][:, 0]
+        file["rewards"] = data.steps["rewards"]
+        file["terminals"] = np.zeros(len(data.steps["rewards"]), dtype=bool)
+        file["timeouts"] = np.isin(np.arange(len(data.steps["rewards"])), data.last_rows)
+    words = ["--key=Pendulum-v1", "--compress"]
+    assert dataset.main(["convert", str(source), str(target), *words]) == 0
+    assert dataset.main(["check", str(target)]) == 0
+    assert dataset.main(["check", str(source), "--key=Pendulum-v1"]) == 0
+    assert_same_transitions(data, RecordedEpisodes(target), all_of(data))
+    assert_same_transitions(data, open_source(str(source), "Pendulum-v1"), all_of(data))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["{flat}", "{out}"],
+         "DataError: {flat} is a D4RL file; name its task, such as --key=HalfCheetah-v5"),
+        (["{flat}", "{out}", "--key=HalfCheetah-v5"],
+         "DataError: {flat}: observations has the shape (9, 3), HalfCheetah-v5 needs (9, 17)"),
+        (["{flat}", "{out}", "--key=Pendulum-v9"],
+         "ConfigError: env_args.key=Pendulum-v9: Gymnasium cannot make it: Environment version "
+         "`v9` for environment `Pendulum` doesn't exist. It provides versioned environments: [ "
+         "`v1` ]."),
+        (["{ours}", "{folder}/x.txt"],
+         "DataError: {folder}/x.txt must end in .h5, or be minari:ID"),
+        (["{ours}", "{ours}"], "DataError: {ours} is the source; choose another name"),
+        (["{two_step}", ID],
+         "DataError: {two_step} is not of one Gymnasium task; Minari keeps one agent's data"),
+        (["minari:nothing", "{out}"],
+         "DataError: minari:nothing has no version; write minari:nothing-v0, say"),
+        (["{ours}", "minari:nothing"],
+         "DataError: minari:nothing has no version; write minari:nothing-v0, say"),
+        (["{ours}", "{out}", "--key=Hopper-v5"],
+         "DataError: {ours} is of Pendulum-v1, not of --key=Hopper-v5"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_converted_is_one_line(
+    words: list[str], message: str, tmp_path: Path, two_step_file: Path, capsys: Capture
+) -> None:
+    flat, out = tmp_path / "flat.hdf5", tmp_path / "out.h5"
+    with h5py.File(flat, "w") as file:
+        file["observations"], file["actions"] = np.zeros((9, 3)), np.zeros((9, 1))
+        file["rewards"], file["terminals"] = np.zeros(9), np.arange(9) == 8
+    names = {"flat": flat, "out": out, "folder": tmp_path, "two_step": two_step_file,
+             "ours": PENDULUM}  # fmt: skip
+    code, error = refuse(capsys, "convert", *(word.format(**names) for word in words))
+    assert (code, error) == (2, message.format(**names))
+    assert not out.exists()
+
+
+def test_a_name_that_is_taken_is_refused(capsys: Capture) -> None:
+    assert dataset.main(["convert", str(PENDULUM), ID]) == 0
+    code, error = refuse(capsys, "convert", str(PENDULUM), ID)
+    assert (code, error) == (
+        2, f"DataError: {ID} is on this machine already; choose another name or delete it",
+    )  # fmt: skip
+
+
+def test_what_is_neither_here_nor_there_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "src" / "dataset.py"), "check", "minari:tests/nothing-v0"]
+    offline = os.environ | {"HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=offline)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        "DataError: minari:tests/nothing-v0 is not on this machine and could not be downloaded ("
+    )
+    assert done.stderr.count("\n") == 1
