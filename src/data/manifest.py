@@ -33,14 +33,18 @@ def describe(path: Path) -> dict[str, Any]:
 
 def write_manifest() -> None:
     """Describe every file in offline_data but those that git leaves out."""
+    rows = {str(p.relative_to(FOLDER)): describe(p) for p in _shipped()}
+    MANIFEST.write_text("# Made by: python src/dataset.py manifest\n" + yaml.safe_dump(rows))
+
+
+def _shipped() -> list[Path]:
+    """The data files that git has or would take; all of them where there is no checkout."""
     command = ["git", "-C", str(FOLDER), "ls-files", "--cached", "--others", "--exclude-standard"]
     try:
         listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise DataError(f"{FOLDER} is in no git checkout, which says what is shipped") from error
-    paths = [FOLDER / name for name in sorted(listed.splitlines()) if name.endswith(".h5")]
-    rows = {str(p.relative_to(FOLDER)): describe(p) for p in paths}
-    MANIFEST.write_text("# Made by: python src/dataset.py manifest\n" + yaml.safe_dump(rows))
+    except (OSError, subprocess.CalledProcessError):
+        return sorted(FOLDER.rglob("*.h5"))
+    return [FOLDER / name for name in sorted(listed.splitlines()) if name.endswith(".h5")]
 
 
 def check_manifest(path: Path) -> bool:
