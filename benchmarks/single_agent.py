@@ -53,9 +53,8 @@ NAMES = {name: f"d3rlpy {name.replace('Plus', '+')}" for name in ALGORITHMS}
 BATCH, WIDTH, ROUNDS, UPDATES = 256, (17, 6), 7, 30
 CPU = torch.device("cpu")
 OURS: dict[str, dict[str, Any]] = {
-    "icq_softmax": {"n_critics": 2}, "icq_softmax, one critic": {},
-    "icq_vae, n=10": {"n_critics": 2, "n_samples": 10}, "icq_vae, n=100": {"n_critics": 2},
-    "bc_continuous": {},
+    "icq_softmax": {}, "icq_softmax, two critics": {"n_critics": 2},
+    "icq_vae, n=10": {"n_samples": 10}, "icq_vae, n=100": {}, "bc_continuous": {},
 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ def test_every_file_it_names_is_there_for_everybody(document: Path) -> None:
             assert ignored.returncode != 0, f"git ignores {path}"
 
 
-def test_the_table_of_the_readme_is_made_from_the_committed_rows() -> None:
-    rows = report.read_csv(ROOT / "docs" / "results" / "smax.csv")
+@pytest.mark.parametrize("name", ["smax", "single_agent"])
+def test_the_tables_of_the_readme_are_made_from_the_committed_rows(name: str) -> None:
+    rows = report.read_csv(ROOT / "docs" / "results" / f"{name}.csv")
     assert f"\n\n{report.table(rows)}\n\n" in (ROOT / "README.md").read_text()
