@@ -49,10 +49,10 @@ def read_minari(name: str, config: RunConfig, info: EnvInfo) -> FlatEpisodes:
 def task_of(name: str) -> str:
     """The Gymnasium key that a data set names; DataError if it has none, or a task of its own."""
     spec = _load(name).spec.env_spec
-    if spec is None or spec.kwargs:
-        settings = f" but with settings of its own, {spec.kwargs}" if spec else ""
-        task = spec.id if spec else "no task"
-        raise DataError(f"{name} names {task}{settings}; say --key=KEY")
+    if spec is None:
+        raise DataError(f"{name} does not name its task; say --key=KEY")
+    if spec.kwargs != make_task(spec.id).unwrapped.spec.kwargs:
+        raise DataError(f"{name} is of {spec.id} with settings of its own; say --key=KEY")
     return str(spec.id)
 
 

@@ -15,6 +15,7 @@ from recordings import Capture, refuse
 import dataset
 from data.formats import open_source
 from data.read import Episodes, RecordedEpisodes
+from envs.gymnasium import make_task
 from utils.config import ROOT
 
 PENDULUM = ROOT / "offline_data" / "gymnasium" / "Pendulum-v1" / "medium-replay.h5"
@@ -80,6 +81,31 @@ def test_others_read_what_was_written_for_minari() -> None:
     assert np.allclose(episode.rewards, batch.rewards[0])
     assert episode.truncations[-1]
     assert not episode.terminations.any()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_antmazes_dictionaries_are_flat_as_the_environments_are() -> None:
+    import gymnasium
+    import minari
+    from minari.data_collector import EpisodeBuffer
+
+    flat, dicts = make_task("AntMaze_UMaze-v5"), gymnasium.make("AntMaze_UMaze-v5")
+    space, rng = dicts.observation_space, np.random.default_rng(0)
+    assert isinstance(space, gymnasium.spaces.Dict)
+    actions = rng.uniform(-1, 1, (5, 8)).astype(np.float32)
+    shown = [dicts.reset(seed=1)[0], *(dicts.step(action)[0] for action in actions)]
+    expected = [flat.reset(seed=1)[0], *(flat.step(action)[0] for action in actions)]
+    observations = {key: np.array([each[key] for each in shown]) for key in space}
+    ends = np.arange(5) == 4
+    buffer = EpisodeBuffer(
+        id=0, observations=observations, actions=actions, rewards=np.ones(5),
+        terminations=ends, truncations=np.zeros(5, dtype=bool),
+    )  # fmt: skip
+    minari.create_dataset_from_buffers("tests/maze-v0", [buffer], env=dicts.unwrapped.spec,
+        observation_space=space, action_space=dicts.action_space)  # fmt: skip
+    batch = open_source("minari:tests/maze-v0").read(np.array([0]))
+    assert np.array_equal(batch.obs[0, :, 0], np.array(expected))
+    assert batch.rewards.tolist() == [[1.0] * 5]
 
 
 def test_discrete_tasks_with_true_ends_go_there_and_back(tmp_path: Path) -> None:
