@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import importlib
 import logging
 import re
 import statistics
@@ -77,8 +78,7 @@ def import_d3rlpy() -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import d3rlpy
-            import structlog
+            d3rlpy, structlog = map(importlib.import_module, ("d3rlpy", "structlog"))
     except ImportError as error:
         raise ConfigError(
             f"d3rlpy is missing ({error}): pip install --no-deps -r benchmarks/d3rlpy.txt"
