@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from components.offline_buffer import OfflineTransitions
 from controllers import REGISTRY as mac_REGISTRY
+from controllers.memoryless import MemorylessController
 from data.flat import FlatEpisodes
 from data.formats import open_dataset
 from data.read import Episodes
@@ -59,18 +60,15 @@ OURS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-class Played:
+class Played(MemorylessController):
     """A policy of d3rlpy as a controller of ours."""
 
     def __init__(self, algorithm: Any) -> None:
         self._algorithm = algorithm
 
-    def select_actions(
-        self, obs: Tensor, avail_actions: Tensor, last_actions: Tensor, hidden: Tensor | None,
-        epsilon: float = 0.0, generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+    def act(self, obs: Tensor, generator: torch.Generator | None) -> Tensor:
         """Obs (B,1,O) -> the greedy actions (B,1,A)."""
-        return torch.from_numpy(self._algorithm.predict(obs[:, 0].numpy())).unsqueeze(1), None
+        return torch.from_numpy(self._algorithm.predict(obs[:, 0].numpy())).unsqueeze(1)
 
 
 def import_d3rlpy() -> Any:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from batches import CONTINUOUS, LEARNT
+from killing import assert_resuming_is_exact
 
 import dataset
 import main
@@ -72,24 +71,12 @@ def test_killed_and_resumed_equals_never_stopped(
 ) -> None:
     updates = [f"dataset={two_step_file}", "t_max=2000", "save_buffer=True"]
     updates += ["save_model_interval=100", "test_interval=200"]
-    assert run_main(alg, tmp_path / "whole", *updates) == 0
-    killed = tmp_path / "killed"
-    words = [f"--config={alg}", "--env-config=two_step", "with", *TINY, *updates]
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "src/main.py"), *words, f"local_results_path={killed}"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not list(killed.glob("models/*/[0-9]*")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    run = only(killed, "models/*")
-    assert max(int(p.name) for p in run.glob("[0-9]*")) < 2000, "it was killed too late"
-    resumed = tmp_path / "resumed"
-    assert run_main(alg, resumed, *updates, f"checkpoint_path={run}") == 0
-    expected = only(tmp_path / "whole", "metrics/*.csv").read_bytes()
-    assert only(resumed, "metrics/*.csv").read_bytes() == expected
+
+    def words(results: Path, *more: str) -> list[str]:
+        settings = [*TINY, *updates, f"local_results_path={results}", *more]
+        return [f"--config={alg}", "--env-config=two_step", "with", *settings]
+
+    assert_resuming_is_exact(words, tmp_path, t_max=2000)
 
 
 @pytest.mark.parametrize("alg", ["icq", "bcq"])

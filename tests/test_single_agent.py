@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from batches import CONTINUOUS, SAMPLED
+from killing import assert_resuming_is_exact
 from recordings import Capture
 
 import dataset
@@ -91,23 +87,11 @@ def test_same_seed_same_metrics_other_seed_other_metrics(tmp_path: Path) -> None
 @pytest.mark.parametrize("alg", ["icq_softmax", "icq_vae"])
 def test_killed_and_resumed_equals_never_stopped(alg: str, tmp_path: Path) -> None:
     updates = ["t_max=1200", "save_model_interval=100", "test_interval=600"]
-    assert main.main(words_of(alg, tmp_path / "whole", *updates)) == 0
-    killed = tmp_path / "killed"
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "src/main.py"), *words_of(alg, killed, *updates)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not list(killed.glob("models/*/[0-9]*")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    (run,) = killed.glob("models/*")
-    assert max(int(p.name) for p in run.glob("[0-9]*")) < 1200, "it was killed too late"
-    resumed = tmp_path / "resumed"
-    assert main.main(words_of(alg, resumed, *updates, f"checkpoint_path={run}")) == 0
-    expected = next((tmp_path / "whole").glob("metrics/*.csv")).read_bytes()
-    assert next(resumed.glob("metrics/*.csv")).read_bytes() == expected
+
+    def words(results: Path, *more: str) -> list[str]:
+        return words_of(alg, results, *updates, *more)
+
+    assert_resuming_is_exact(words, tmp_path, t_max=1200)
 
 
 def test_a_checkpoint_is_evaluated_greedily_or_by_samples(tmp_path: Path) -> None:

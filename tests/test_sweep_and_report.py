@@ -193,8 +193,10 @@ def test_a_run_of_a_gymnasium_task_is_named_by_its_own_changes() -> None:
     hopper = {"env_args": {"key": "Hopper-v5"}}
     other = load_settings("icq_softmax", "d4rl", hopper | {"tau": 0.5}).values
     plain = load_settings("icq_softmax", "d4rl", hopper).values
-    runs = [Run(config, {}) for config in (usual, changed, other, plain)]
-    names = ["icq_softmax", "icq_softmax lr=0.01", "icq_softmax tau=0.5", "icq_softmax"]
+    cartpole = {"env_args": {"key": "CartPole-v1"}, "batch_of": "episodes"}
+    discrete = load_settings("icq", "d4rl", cartpole).values
+    runs = [Run(config, {}) for config in (usual, changed, other, plain, discrete)]
+    names = ["icq_softmax", "icq_softmax lr=0.01", "icq_softmax tau=0.5", "icq_softmax", "icq"]
     assert labels(runs) == names
 
 

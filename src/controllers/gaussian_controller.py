@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from controllers.memoryless import MemorylessController
 from envs.base import EnvInfo
 from learners.configs import ContinuousConfig
 from modules.agents import REGISTRY as agent_REGISTRY
@@ -12,7 +13,7 @@ from modules.agents.gaussian_agent import GaussianAgent
 from utils.config import Settings
 
 
-class GaussianMAC:
+class GaussianMAC(MemorylessController):
     """Actions outside are in the environment's units, inside in those of their bounds."""
 
     def __init__(self, info: EnvInfo, settings: Settings) -> None:
@@ -28,24 +29,12 @@ class GaussianMAC:
         low, high = self.agent.low, self.agent.high
         return (2 * actions - (high + low)) / (high - low)
 
-    @torch.no_grad()
-    def select_actions(
-        self,
-        obs: Tensor,
-        avail_actions: Tensor,
-        last_actions: Tensor,
-        hidden: Tensor | None,
-        epsilon: float = 0.0,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Obs (B,N,O) -> actions (B,N,A): the mean, or with a generator (of the CPU) a sample.
-
-        `epsilon` has no part in it: the policy's own spread is what explores.
-        """
+    def act(self, obs: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Obs (B,N,O) -> actions (B,N,A): the mean, or with a generator a sample."""
         actions = self.agent(obs)
         if generator is not None:
             noise = torch.randn(actions.shape, generator=generator).to(obs.device)
             actions = actions + self.agent.std * noise
         low, high = self.agent.low, self.agent.high
         actions = (high + low + (high - low) * actions) / 2
-        return actions.clamp(low, high), None  # rounding may lead outside
+        return actions.clamp(low, high)  # rounding may lead outside

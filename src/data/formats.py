@@ -7,8 +7,8 @@ from typing import Any
 
 from data.flat import is_d4rl, read_d4rl
 from data.read import Episodes, RecordedEpisodes
-from utils.config import RunConfig, Settings, load_settings
-from utils.errors import DataError, WrongActionsError
+from utils.config import RunConfig, Settings, env_values, load_settings
+from utils.errors import DataError
 
 MINARI = "minari:"
 
@@ -50,11 +50,14 @@ def open_source(source: str, key: str = "") -> Episodes:
 
 def unlearnt_settings(env_config: str, key: str, updates: dict[str, Any]) -> Settings:
     """Of whatever algorithm fits the environment's actions; key: of a Gymnasium task, or ""."""
-    updates = updates | ({"env_args": {"key": key}} if key else {})
-    try:
+    from envs import REGISTRY as env_REGISTRY
+
+    env = env_values(env_config)
+    if key:
+        updates = updates | {"env_args": {"key": key}}
+    if env_REGISTRY[env["env"]].env_info(env["env_args"] | updates.get("env_args", {})).continuous:
         return load_settings("bc_continuous", env_config, updates)
-    except WrongActionsError:
-        return load_settings("qmix", env_config, updates | {"batch_of": "episodes"})
+    return load_settings("qmix", env_config, updates | {"batch_of": "episodes"})
 
 
 def _is_flat(path: Path) -> bool:

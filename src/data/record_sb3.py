@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.episode_batch import EpisodeBatch
+from controllers.memoryless import MemorylessController
 from controllers.uniform_controller import UniformController
+from data.flat import FlatEpisodes
 from data.formats import unlearnt_settings
-from data.merge import merge
+from data.merge import copy_episodes, merge
 from data.record import BehaviourPolicy, Recorder
 from data.write import EpisodeWriter
 from envs import REGISTRY as env_REGISTRY
@@ -31,29 +32,23 @@ LEVELS = {
     "full-replay": "every episode played while learning",
 }
 """D4RL's names (Fu et al. 2020) -> whose episodes a file holds."""
+COLUMNS = {"observations": "obs", "actions": "actions", "rewards": "rewards"}
+"""D4RL's names -> those of what the training left."""
 
 
-class SB3Controller:
+class SB3Controller(MemorylessController):
     """A model of stable-baselines3; its chance is seeded from the recorder's."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
 
-    def select_actions(
-        self,
-        obs: Tensor,
-        avail_actions: Tensor,
-        last_actions: Tensor,
-        hidden: Tensor | None,
-        epsilon: float = 0.0,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Obs (B,1,O) -> actions (B,1,A), or (B,1) discrete ones; without a generator the mode."""
+    def act(self, obs: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Obs (B,1,O) -> actions (B,1,A); without a generator the mode."""
         with torch.random.fork_rng(devices=[]):
             if generator is not None:
                 torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
             actions, _ = self._model.predict(obs[:, 0].numpy(), deterministic=generator is None)
-        return torch.from_numpy(actions).unsqueeze(1), None
+        return torch.from_numpy(actions).unsqueeze(1)
 
 
 def record_sb3(args: argparse.Namespace) -> None:
@@ -158,37 +153,22 @@ def _write_replay(
     from data import train_sb3
 
     with np.load(run / train_sb3.REPLAY) as saved:
-        rows = {name: saved[name] for name in ("obs", "actions", "rewards")}
         lengths, terminated = saved["lengths"], saved["terminated"]
-    count = int((lengths.cumsum() <= until["t_env"]).sum())
+        count = int((lengths.cumsum() <= until["t_env"]).sum())
+        ends = (lengths + 1).cumsum()[:count] - 1
+        rows = slice(0, ends[-1] + 1 if count else 0)
+        arrays = {k: saved[v][rows] for k, v in COLUMNS.items()}
     if count == 0:
         raise DataError(
             f"{path}: no episode had ended when the checkpoint of step {until['t_env']} was made; "
             "train for more --steps"
         )
-    starts = (lengths + 1).cumsum() - (lengths + 1)
+    for name, which in (("terminals", terminated[:count]), ("timeouts", ~terminated[:count])):
+        arrays[name] = np.isin(np.arange(rows.stop), ends[which])
     policy = {k: until[k] for k in ("algorithm", "seed", "t_env")} | {"while": "learning"}
     metadata = recorder.metadata(path.stem, [policy])
+    data = FlatEpisodes(path, arrays, metadata, spare_rows=True)
+    data.episodes["seed"][:] = until["seed"]
+    data.episodes["slot"][:] = np.arange(count)
     with EpisodeWriter(path, metadata, compress) as writer:
-        for i in range(count):
-            here = slice(starts[i], starts[i] + lengths[i] + 1)
-            batch = _episode({k: v[here] for k, v in rows.items()}, bool(terminated[i]))
-            facts = {"battle_won": False, "policy": 0, "seed": until["seed"], "slot": i}
-            writer.append_with(batch, {k: np.array([v]) for k, v in facts.items()})
-
-
-def _episode(rows: dict[str, np.ndarray], terminated: bool) -> EpisodeBatch:
-    """One episode of T+1 rows as a batch."""
-    length = len(rows["rewards"]) - 1
-    last = torch.arange(length) == length - 1
-    obs, actions = (torch.from_numpy(rows[k])[None, :, None] for k in ("obs", "actions"))
-    return EpisodeBatch(
-        obs=obs,
-        state=obs[:, :, 0, :0],
-        avail_actions=torch.ones(1, length + 1, 1, 0, dtype=torch.bool),
-        actions=actions,
-        rewards=torch.from_numpy(rows["rewards"][None, :-1]),
-        terminated=(last & terminated)[None],
-        truncated=(last & (not terminated))[None],
-        mask=torch.ones(1, length, dtype=torch.bool),
-    )
+        copy_episodes(writer, data)

@@ -110,17 +110,17 @@ def available(kind: str) -> list[str]:
 
 def env_values(name: str) -> dict[str, Any]:
     """What an environment's YAML says."""
-    return _read_layer("envs", _named_file("envs", name, "--env-config")).values
+    return _env_layer(name).values
+
+
+def yaml_values(alg: str, env: str) -> dict[str, Any]:
+    """What the YAML files say together; nothing is checked, and no environment is asked."""
+    return _merge(_yaml_layers(alg, env))[0]
 
 
 def load_settings(alg: str, env: str, updates: dict[str, Any]) -> Settings:
     """Merge the layers and check the result; ConfigError names the key and where it came from."""
-    layers = [
-        _read_layer("default", CONFIG_DIR / "default.yaml"),
-        _read_layer("envs", _named_file("envs", env, "--env-config")),
-        *_algorithm_layers(alg),
-        _Layer(COMMAND_LINE, updates),
-    ]
+    layers = [*_yaml_layers(alg, env), _Layer(COMMAND_LINE, updates)]
     values, sources = _merge(layers)
     if values["env"] != layers[1].values["env"]:
         raise ConfigError(
@@ -180,6 +180,15 @@ def _named_file(kind: str, name: str, flag: str) -> Path:
             f"; there are: {', '.join(names)}"
         )
     return CONFIG_DIR / kind / f"{name}.yaml"
+
+
+def _yaml_layers(alg: str, env: str) -> list[_Layer]:
+    default = _read_layer("default", CONFIG_DIR / "default.yaml")
+    return [default, _env_layer(env), *_algorithm_layers(alg)]
+
+
+def _env_layer(name: str) -> _Layer:
+    return _read_layer("envs", _named_file("envs", name, "--env-config"))
 
 
 def _algorithm_layers(name: str) -> list[_Layer]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from learners.configs import ContinuousConfig, ICQVAEConfig
 from utils.config import RunConfig, Settings, scenario
-from utils.errors import ConfigError, WrongActionsError
+from utils.errors import ConfigError
 
 CONTINUOUS_MAC = "gaussian_mac"
 
@@ -47,7 +47,7 @@ def _check_actions(run: RunConfig, continuous: bool, continuous_env: bool) -> No
     ours, theirs, fit = "continuous", "discrete", "icq or bc"
     if continuous_env:
         ours, theirs, fit = theirs, ours, "icq_softmax or bc_continuous"
-    raise WrongActionsError(
+    raise ConfigError(
         f"{run.name} is for {ours} actions, {game} has {theirs} ones; use --config={fit}"
     )
 

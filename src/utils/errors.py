@@ -16,10 +16,6 @@ class ConfigError(UserError):
     """A key, value or file name in the configuration."""
 
 
-class WrongActionsError(ConfigError):
-    """Discrete actions for a continuous algorithm, or the reverse."""
-
-
 class DataError(UserError):
     """A recorded data set that cannot be trusted or does not fit."""
 

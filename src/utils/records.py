@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.config import FREE_TO_CHANGE, available, env_values, load_settings, scenario
+from utils.config import FREE_TO_CHANGE, available, env_values, scenario, yaml_values
 from utils.errors import DataError
 
 Task = tuple[str, str, str]
@@ -105,10 +105,8 @@ def _changes(
 def _usual(config: dict[str, Any]) -> dict[str, Any]:
     """The YAML values of a run's algorithm, if there is one of that name."""
     algorithm, env_config = config["name"], _env_config(config)
-    if algorithm not in available("algs") or not env_config:
-        return {}
-    updates = {"env_args": config["env_args"]} if config["env"] == "gymnasium" else {}
-    return load_settings(algorithm, env_config, updates).values
+    known = algorithm in available("algs") and env_config
+    return yaml_values(algorithm, env_config) if known else {}
 
 
 def _env_config(config: dict[str, Any]) -> str:
