@@ -2,6 +2,7 @@
 # ./run.sh         set up (once), then the main job: ICQ-MA and BC-MA on recorded battles
 # ./run.sh test    set up (once), then the tests
 # ./run.sh check   ruff and pyright
+# ./run.sh docker GPU CMD...  CMD in the Docker image, GPU 0, 0,1, all or cpu (docs/starcraft.md)
 # SEED=2 ./run.sh  another seed;  PYTHON=/path/to/python3.11 ./run.sh  another Python
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -25,7 +26,7 @@ setup() {
     exec 9> .setup.lock
     if command -v flock > /dev/null; then flock 9; fi
     wanted="$(cat pyproject.toml constraints.txt | cksum) "
-    if ! grep -qsF -e "$wanted$1" -e "${wanted}smax,d4rl,dev" "$stamp"; then
+    if ! grep -qsF -e "$wanted$1" -e "${wanted}smax,d4rl,gymma,pettingzoo,dev" "$stamp"; then
         echo "Setting up .venv (once; a few minutes)..."
         if ! .venv/bin/python -m pip --version > /dev/null 2>&1; then
             python=$(find_python)
@@ -77,23 +78,59 @@ Try next          .venv/bin/python src/main.py --config=icq --env-config=smax wi
 END
 }
 
+# in_docker GPU CMD...: CMD in the image, with this checkout at /icq-marl, as whoever calls.
+in_docker() {
+    local gpu=${1:-} image=${ICQ_IMAGE:-icq-marl:latest} extra name
+    local options=(--rm --init --user "$(id -u):$(id -g)" --volume "$PWD:/icq-marl" --workdir /icq-marl)
+    if [[ ! $gpu =~ ^(cpu|all|[0-9]+(,[0-9]+)*)$ ]] || [ $# -lt 2 ]; then
+        echo "./run.sh docker GPU CMD...: GPU is an index, several (0,1), all or cpu; CMD is, say, python src/main.py --help" >&2
+        return 2
+    fi
+    if ! command -v docker > /dev/null; then
+        echo "run.sh docker needs Docker, which is not here; docs/starcraft.md has ways without it" >&2
+        return 1
+    fi
+    if ! docker version > /dev/null 2>&1; then
+        echo "run.sh docker: $(docker version 2>&1 > /dev/null | tail -n 1)" >&2
+        return 1
+    fi
+    if ! docker image inspect "$image" > /dev/null 2>&1; then
+        echo "run.sh docker: there is no image $image yet; docker/build.sh makes it (docs/starcraft.md)" >&2
+        return 1
+    fi
+    case "$gpu" in
+        cpu) ;;
+        all) options+=(--gpus all) ;;
+        *) options+=(--gpus "\"device=$gpu\"") ;;
+    esac
+    if [ -t 0 ] && [ -t 1 ]; then options+=(--interactive --tty); fi
+    read -ra extra <<< "${DOCKER_OPTIONS:-}"
+    name=${USER:-$(id -u)}_icq_gpu_${gpu}_$(date +%m-%d_%H-%M-%S)_$RANDOM
+    name=${name//[!a-zA-Z0-9_.-]/-}
+    echo "Container $name" >&2
+    exec docker run --name "$name" "${options[@]}" "${extra[@]}" "$image" "${@:2}"
+}
+
 case "${1:-main}" in
     main)
         setup smax
         main_job
         ;;
     test)
-        setup smax,d4rl,dev
+        setup smax,d4rl,gymma,pettingzoo,dev
         .venv/bin/python -m pytest -n 2 --dist loadfile "${@:2}"
         ;;
     check)
-        setup smax,d4rl,dev
+        setup smax,d4rl,gymma,pettingzoo,dev
         .venv/bin/ruff check .
         .venv/bin/ruff format --check .
         .venv/bin/pyright
         ;;
+    docker)
+        in_docker "${@:2}"
+        ;;
     *)
-        sed -n '2,5s/^# //p' run.sh
+        sed -n '2,6s/^# //p' run.sh
         exit 2
         ;;
 esac

@@ -30,7 +30,9 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument("runs", nargs="*", type=Path, help="folders of results/models")
     record.add_argument("--env-config", default="", help="with no runs: random play in this env")
     record.add_argument("--sb3", default="", help="SAC or TD3: train it in --env-config, record it")
-    record.add_argument("--key", default="", help="with --env-config: the task, say Hopper-v5")
+    record.add_argument(
+        "--key", default="", help="with --env-config: its task or map, say Hopper-v5"
+    )
     record.add_argument("--steps", type=int, help="with --sb3: of its training; 1,000,000")
     record.add_argument("--save-every", type=int, help="with --sb3: steps; default a 24th of them")
     record.add_argument(

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from data.recorded import require_environment, with_recorded_env_args
 from utils.config import Settings, available, load_settings
-from utils.errors import ConfigError, exit_code_of
+from utils.errors import ConfigError, GameError, exit_code_of
 
 USAGE = """\
 python src/main.py --config=ALG --env-config=ENV [SACRED'S FLAGS] [with key=value ...]
@@ -53,6 +54,9 @@ def _main(argv: list[str]) -> int:
     flags = _sacred_flags(experiment, rest)
     updates = parse_updates(flags["UPDATE"])
     settings = load_settings(names["--config"], names["--env-config"], updates)
+    settings = with_recorded_env_args(settings, updates.get("env_args", {}))
+    if not flags["COMMAND"]:
+        require_environment(settings.run)
     return _run_through_sacred(experiment, settings, updates, flags)
 
 
@@ -122,7 +126,7 @@ def _run_through_sacred(
     options["--debug"] = True  # mistakes come back to main
     try:
         experiment.run(flags["COMMAND"], updates, options=options)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, GameError):
         if trainer is not None and trainer.models_dir.is_dir():
             sys.stderr.write(f"Resume with checkpoint_path={trainer.models_dir}\n")
         raise

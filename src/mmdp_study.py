@@ -102,7 +102,7 @@ def record(n_agents: int, seed: int, path: Path) -> None:
         chosen = [i for group, n in groups for i in group.nonzero().flatten()[:n].tolist()]
     episodes = EpisodeBatch.concatenate(rounds).episodes(chosen)
     policy = {"algorithm": "all A(1) or any other joint action", "seed": seed}
-    metadata = Metadata("mmdp", env_args, env.info, "study", [policy], software())
+    metadata = Metadata("mmdp", env_args, env.info, "study", [policy], software({}))
     with EpisodeWriter(path, metadata) as writer:
         writer.append(episodes, episodes.state[:, -1, S2].numpy() == 1, 0, seed)
 

@@ -12,6 +12,7 @@ from components.episode_batch import EpisodeBatch
 from components.replay_buffer import ReplayBuffer
 from controllers import REGISTRY as mac_REGISTRY
 from envs import REGISTRY as env_REGISTRY
+from envs import game_of
 from learners import REGISTRY as le_REGISTRY
 from learners.base import Learner
 from runners import REGISTRY as r_REGISTRY
@@ -24,8 +25,10 @@ from utils.checkpoint import (
     save_checkpoint,
 )
 from utils.config import FREE_TO_CHANGE, ROOT, Settings
-from utils.errors import CheckpointError, ConfigError
+from utils.config_checks import check_actions
+from utils.errors import CheckpointError, ConfigError, NotInstalledError
 from utils.logging import Logger, SacredRun, progress_bar
+from utils.provenance import software
 
 
 def resolve_device(name: str) -> torch.device:
@@ -51,10 +54,10 @@ class Trainer:
         self.device = resolve_device(self.config.device)
         self.models_dir = self.config.results / "models" / token
         source = "parallel" if self.config.evaluate else self.config.runner  # no data is needed
+        self.not_evaluated = self._why_not_evaluated(source)
         self.runner = r_REGISTRY[source](self.config, self.device)
-        if self.config.test_nepisode or self.config.runner != "offline":
-            env_REGISTRY[self.config.env].check_installed()
         info = self.runner.get_env_info()
+        check_actions(settings, info.continuous)
         self.mac = mac_REGISTRY[self.config.mac](info, settings)
         self.mac.agent.to(self.device)
         self.runner.setup(self.mac)
@@ -75,14 +78,16 @@ class Trainer:
         earlier = self.start / METRICS if self.start and not config.evaluate else None
         tb_dir = config.results / "tb_logs" / self.token if config.use_tensorboard else None
         with Logger(metrics, earlier, sacred_run, tb_dir) as self.logger:
-            if self.start:
-                self.logger.console.info(f"From {self.start}, t_env={self.runner.t_env}")
-            if not self.buffer_restored:
-                self.logger.console.info("It has no buffer (save_buffer): resumed with none.")
+            if sacred_run is not None:
+                sacred_run.info |= self._provenance()
+            for note in self._notes():
+                self.logger.console.info(note)
             try:
-                return self.evaluate() if config.evaluate else self.train()
+                stats = self.evaluate() if config.evaluate else self.train()
+                self._save_replay()
             finally:
                 self.runner.close_env()
+        return stats
 
     def train(self) -> dict[str, float]:
         """Go on to `t_max`; evaluates at the start, at every test_interval and at the end."""
@@ -112,11 +117,45 @@ class Trainer:
 
     def evaluate(self) -> dict[str, float]:
         """Play greedily and log it -> PyMARL's statistics, without their `test_`."""
-        if self.config.test_nepisode == 0:
+        if self.config.test_nepisode == 0 or self.not_evaluated:
             return {}
         stats = self.runner.evaluate(self.config.test_nepisode).statistics()
         self.logger.log_stats(stats, self.runner.t_env, prefix="test_")
         return stats
+
+    def _why_not_evaluated(self, source: str) -> str:
+        """Learning from data goes on without the environment; nothing else does."""
+        env = env_REGISTRY[self.config.env]
+        if self.config.save_replay and not env.HAS_REPLAYS:
+            raise ConfigError(f"save_replay=True: env={self.config.env} has no replays")
+        if source == "offline" and not self.config.test_nepisode:
+            return ""
+        try:
+            env.check_installed(self.config.env_args)
+        except NotInstalledError as error:
+            if source != "offline":
+                raise
+            return f"Not evaluated: {error}"
+        return ""
+
+    def _provenance(self) -> dict[str, Any]:
+        """What made the run's numbers, for its record."""
+        versions = env_REGISTRY[self.config.env].versions(self.config.env_args)
+        return {"software": software(versions), "data": self.runner.source}
+
+    def _notes(self) -> list[str]:
+        """What should be known before it begins."""
+        notes = [self.not_evaluated] if self.not_evaluated else list(self.runner.notes)
+        if self.start:
+            notes.append(f"From {self.start}, t_env={self.runner.t_env}")
+        if not self.buffer_restored:
+            notes.append("It has no buffer (save_buffer): resumed with none.")
+        return notes
+
+    def _save_replay(self) -> None:
+        if self.config.save_replay:
+            for path in self.runner.save_replay(self.config.results / "replays" / self.token):
+                self.logger.console.info(f"Replay: {path}")
 
     def _load(self) -> Path:
         """Take up a checkpoint: all of it to resume, the agent alone to evaluate."""
@@ -172,6 +211,10 @@ class Trainer:
     def _check_same(self, theirs: dict[str, Any], folder: Path) -> None:
         """The same experiment must go on, or for an evaluation at least the same game."""
         ours = self.settings.values
+        if theirs.get("env") == ours["env"]:  # env_args that change nothing of the game are free
+            theirs, ours = (
+                c | {"env_args": game_of(c["env"], c["env_args"])} for c in (theirs, ours)
+            )
         game = ["env", "env_args"]
         rest = [] if self.config.evaluate else sorted(ours.keys() - FREE_TO_CHANGE - {*game})
         for key in [*game, *(["name"] if rest else []), *rest]:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from starcraft import fault, sc2
 
 import dataset
 import main
+
+__all__ = ["fault", "sc2"]
 
 torch.set_num_threads(1)
 

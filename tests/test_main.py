@@ -271,7 +271,7 @@ def test_a_gpu_that_is_not_there(
     )
 
 
-@pytest.mark.parametrize("alg", ["script", "icq", "qmix"])
+@pytest.mark.parametrize("alg", ["script", "qmix"])
 def test_a_missing_extra_is_one_line_and_leaves_nothing(alg: str, tmp_path: Path) -> None:
     (tmp_path / "jaxmarl.py").write_text("raise ImportError('not installed')\n")
     command = [sys.executable, str(ROOT / "src/main.py"), f"--config={alg}", "--env-config=smax"]
@@ -286,6 +286,19 @@ def test_a_missing_extra_is_one_line_and_leaves_nothing(alg: str, tmp_path: Path
         "install them with: pip install -c constraints.txt -e '.[smax]'\n"
     )
     assert not (tmp_path / "r").exists()
+
+
+def test_data_is_learnt_from_without_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "jaxmarl.py").write_text("raise ImportError('not installed')\n")
+    words = ["--config=icq", "--env-config=smax", "with", *TINY, "dataset_quality=poor", "t_max=4"]
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "src/main.py"), *words, f"local_results_path={tmp_path / 'r'}"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "Not evaluated: env=smax needs packages that are not installed here" in result.stdout
+    assert list((tmp_path / "r").glob("models/*/4/agent.th"))
 
 
 def test_icq_trains_and_evaluates_on_smax(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from data.read import Episodes, RecordedEpisodes
 from data.schema import EPISODES, STEPS
+from envs import game_of
 from envs.base import EnvInfo
 from utils.errors import DataError
 
@@ -66,15 +67,34 @@ def check_checksum(data: RecordedEpisodes) -> None:
         )
 
 
-def check_environment(data: Episodes, env: str, env_args: dict[str, Any], info: EnvInfo) -> None:
-    """Refuse data of another environment, map or setting, showing both sides."""
-    theirs, ours = {"env": data.metadata.env} | data.metadata.env_args, {"env": env} | env_args
+def check_environment(
+    data: Episodes, env: str, env_args: dict[str, Any], info: EnvInfo | None
+) -> None:
+    """Refuse data of another environment, map or setting, showing both sides.
+
+    info: the environment's own numbers; None where it is not installed.
+    """
+    theirs, ours = {"env": data.metadata.env} | data.metadata.env_args, game_of(env, env_args)
+    if data.metadata.env == env:
+        theirs = game_of(env, data.metadata.env_args)
     different = sorted(k for k in theirs.keys() | ours.keys() if theirs.get(k) != ours.get(k))
-    if different or data.info != info:
+    if different or info not in (None, data.info):
+        numbers = f" ({info.numbers()})" if info else ""
         raise DataError(
             f"{data.path} was recorded on {_setting(theirs, different)} ({data.info.numbers()}), "
-            f"the run is on {_setting(ours, different)} ({info.numbers()})"
+            f"the run is on {_setting(ours, different)}{numbers}"
         )
+
+
+def other_versions(data: Episodes, versions: dict[str, str]) -> list[str]:
+    """A line for each part of the simulator that has another version than when it recorded."""
+    recorded = data.metadata.made_with.get("simulator", {})
+    return [
+        f"{data.path} was recorded with {name} {recorded[name]}, here is {version}: evaluations "
+        "may not be comparable"
+        for name, version in versions.items()
+        if recorded.get(name, version) != version
+    ]
 
 
 def _setting(values: dict[str, Any], different: list[str]) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from data.read import Episodes, array, open_file
+from data.open import open_file
+from data.read import Episodes, array
 from data.schema import EPISODES, Metadata
 from envs.base import EnvInfo
 from utils.config import RunConfig, scenario

@@ -7,10 +7,9 @@ from typing import Any
 
 from data.flat import is_d4rl, read_d4rl
 from data.read import Episodes, RecordedEpisodes
+from data.schema import MINARI
 from utils.config import RunConfig, Settings, env_values, load_settings
 from utils.errors import DataError
-
-MINARI = "minari:"
 
 
 def open_dataset(config: RunConfig) -> Episodes:
@@ -39,7 +38,8 @@ def open_source(source: str, key: str = "") -> Episodes:
     path = Path(source).resolve()
     if not _is_flat(path):
         data = RecordedEpisodes(Path(source))
-        theirs = data.metadata.env_args.get("key", data.metadata.env)
+        env_args = data.metadata.env_args
+        theirs = env_args.get("map_name") or env_args.get("key") or data.metadata.env
         if key and key != theirs:
             raise DataError(f"{source} is of {theirs}, not of --key={key}")
         return data
@@ -49,12 +49,13 @@ def open_source(source: str, key: str = "") -> Episodes:
 
 
 def unlearnt_settings(env_config: str, key: str, updates: dict[str, Any]) -> Settings:
-    """Of whatever algorithm fits the environment's actions; key: of a Gymnasium task, or ""."""
+    """Of whatever algorithm fits the environment's actions; key: its task or map, or ""."""
     from envs import REGISTRY as env_REGISTRY
 
     env = env_values(env_config)
     if key:
-        updates = updates | {"env_args": {"key": key}}
+        name = "map_name" if "map_name" in env["env_args"] else "key"
+        updates = updates | {"env_args": {name: key}}
     if env_REGISTRY[env["env"]].env_info(env["env_args"] | updates.get("env_args", {})).continuous:
         return load_settings("bc_continuous", env_config, updates)
     return load_settings("qmix", env_config, updates | {"batch_of": "episodes"})

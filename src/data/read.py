@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,8 @@ import numpy as np
 import torch
 
 from components.episode_batch import EpisodeBatch
-from data.schema import ATTRIBUTES, EPISODES, FORMAT, STEPS, VERSION, Metadata, step_shapes
+from data.open import find, open_file, read_metadata
+from data.schema import EPISODES, STEPS, Metadata, step_shapes
 from envs.base import EnvInfo
 from utils.errors import DataError
 
@@ -96,9 +95,9 @@ class RecordedEpisodes(Episodes):
     def __init__(self, path: Path) -> None:
         self.path = path
         with open_file(path) as file:
-            self.metadata = _read_metadata(file, path)
+            self.metadata = read_metadata(file, path)
             self.sha256 = str(file.attrs.get("sha256", ""))
-            self.episodes = {n: _dataset(file, f"episodes/{n}", path)[()] for n in EPISODES}
+            self.episodes = {n: find(file, f"episodes/{n}", path)[()] for n in EPISODES}
             self.steps = {name: self._step_array(file, name) for name in STEPS}
         self._check_shapes()
         ends = np.cumsum(self.episodes["length"].astype(np.int64) + 1)
@@ -109,7 +108,7 @@ class RecordedEpisodes(Episodes):
         if 0 in shape:
             lengths = self.episodes["length"]
             return np.zeros((int(lengths.sum(dtype=np.int64)) + len(lengths), *shape), dtype)
-        return array(_dataset(file, f"steps/{name}", self.path), self.path)
+        return array(find(file, f"steps/{name}", self.path), self.path)
 
     def _check_shapes(self) -> None:
         lengths = self.episodes["length"]
@@ -144,65 +143,6 @@ class RecordedEpisodes(Episodes):
                     f"{self.path}: steps/{name} has the shape {found}, its episodes and "
                     f"env_info ({self.info.numbers()}) need {(n_rows, *shape)}"
                 )
-
-
-@contextlib.contextmanager
-def open_file(path: Path) -> Iterator[h5py.File]:
-    """The HDF5 file; whatever is wrong with it, or met while it is read, is a DataError."""
-    try:
-        with _open(path) as file:
-            yield file
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path} is damaged ({reason}); record or copy it again") from error
-
-
-def _open(path: Path) -> h5py.File:
-    if not path.is_file():
-        partial = path.with_name(path.name + ".incomplete")
-        if partial.is_file():
-            raise DataError(f"{path} is not there, only {partial}: its recording was interrupted")
-        raise DataError(f"{path} is missing; make it with src/dataset.py record, or set dataset=")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty (0 bytes); record or copy it again")
-    try:
-        return h5py.File(path, "r")
-    except PermissionError as error:
-        raise DataError(f"{path} may not be read by this user") from error
-    except OSError as error:
-        signature = path.open("rb").read(8) == b"\x89HDF\r\n\x1a\n"
-        what = "is truncated or damaged" if signature else "is not an HDF5 file"
-        raise DataError(f"{path} {what}; record or copy it again") from error
-
-
-def _read_metadata(file: h5py.File, path: Path) -> Metadata:
-    attributes: Any = file.attrs
-    if attributes.get("format") != FORMAT:
-        raise DataError(f"{path} is HDF5, but not a file of recorded episodes (format={FORMAT})")
-    for name in ATTRIBUTES:
-        if name not in attributes:
-            raise DataError(f"{path} lacks metadata ({name}); record it again")
-    if int(attributes["version"]) > VERSION:
-        raise DataError(
-            f"{path} has format version {attributes['version']}, this program reads up to "
-            f"{VERSION}; update the program"
-        )
-    if not attributes["complete"]:
-        episodes = len(_dataset(file, "episodes/length", path))
-        raise DataError(
-            f"{path} is incomplete: its recording was interrupted after {episodes} episodes; "
-            "record it again"
-        )
-    try:
-        return Metadata.from_attributes(attributes)
-    except (KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{path} has damaged metadata ({error}); record it again") from error
-
-
-def _dataset(file: h5py.File, name: str, path: Path) -> Any:
-    if name not in file:
-        raise DataError(f"{path} lacks {name}; record or copy it again")
-    return file[name]
 
 
 def array(dataset: Any, path: Path) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from data.record import (
@@ -27,26 +28,26 @@ def record_levels(args: argparse.Namespace) -> None:
     runs = dict.fromkeys(run.resolve() for run in args.runs)  # each once
     folders = [folder for run in runs for folder in checkpoints_of(run)[:: args.every]]
     policies = [load_policy(folder) for folder in folders]
-    recorder = Recorder(policies[0].config, args.epsilon, args.seed)
-    measured = recorder.measure_all(policies)
-    chosen = {level: choose(measured, level, args.policies) for level in levels}
-    for level, behaviour in chosen.items():
-        path = _folder(args.out, policies[0].config) / f"{level}.h5"
-        recorder.record(behaviour, args.episodes, path, level, args.compress)
-        for policy in behaviour:
-            sys.stdout.write(
-                f"{level:<8}{policy.facts['checkpoint']:<50}"
-                f"{policy.facts['return_mean']:6.2f} +- {policy.facts['return_se']:.2f}\n"
-            )
-        sys.stdout.write(f"wrote {path}\n")
+    with closing(Recorder(policies[0].config, args.epsilon, args.seed)) as recorder:
+        measured = recorder.measure_all(policies)
+        chosen = {level: choose(measured, level, args.policies) for level in levels}
+        for level, behaviour in chosen.items():
+            path = _folder(args.out, policies[0].config) / f"{level}.h5"
+            recorder.record(behaviour, args.episodes, path, level, args.compress)
+            for policy in behaviour:
+                sys.stdout.write(
+                    f"{level:<8}{policy.facts['checkpoint']:<50}"
+                    f"{policy.facts['return_mean']:6.2f} +- {policy.facts['return_se']:.2f}\n"
+                )
+            sys.stdout.write(f"wrote {path}\n")
 
 
 def record_random(args: argparse.Namespace) -> None:
     """Record actions drawn evenly from the available ones."""
     policy = random_policy(args.env_config, args.seed, args.key)
-    recorder = Recorder(policy.config, 1.0, args.seed)
     path = _folder(args.out, policy.config) / "random.h5"
-    recorder.record([policy], args.episodes, path, "random", args.compress)
+    with closing(Recorder(policy.config, 1.0, args.seed)) as recorder:
+        recorder.record([policy], args.episodes, path, "random", args.compress)
     sys.stdout.write(f"wrote {path}\n")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,18 +16,19 @@ from data.formats import unlearnt_settings
 from data.schema import Metadata
 from data.write import EpisodeWriter
 from envs import REGISTRY as env_REGISTRY
+from envs import game_of
 from envs.base import EnvInfo, VectorEnv
 from runners.rollout import Controller, Evaluation, evaluate, rollout
 from utils.checkpoint import load_agent, read_checkpoint
-from utils.config import ROOT, RunConfig, check_settings
+from utils.config import RunConfig, check_settings
 from utils.errors import CheckpointError, ConfigError, DataError
 from utils.logging import progress_bar
+from utils.provenance import software
 
 LEVELS = {"poor": (0.0, 10.0), "medium": (10.0, 15.0), "good": (15.0, 20.0)}
 """Table 3: level -> mean episode return, from and below (20 is the maximum and counts)."""
 
 MIN_POLICIES, MIN_SEEDS, MEASURED_EPISODES = 4, 2, 256
-PACKAGES = ("torch", "numpy", "h5py", "jax", "jaxmarl", "gymnasium", "mujoco", "stable-baselines3")
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,7 @@ class Recorder:
         self._device = torch.device("cpu")
         torch.set_num_threads(config.threads)
         make = env_REGISTRY[config.env]
+        make.check_installed(config.env_args)
         self._env: VectorEnv = make(config.env_args, config.batch_size_run)
 
     @property
@@ -135,6 +135,10 @@ class Recorder:
                 self._record_one(writer, policy, i, quota, bar, stream)
         bar.close()
 
+    def close(self) -> None:
+        """Let go of the environments."""
+        self._env.close()
+
     def metadata(self, quality: str, policies: list[dict[str, Any]]) -> Metadata:
         """What a file says of its episodes."""
         return Metadata(
@@ -167,12 +171,13 @@ class Recorder:
             "epsilon": self._epsilon,
             "seed": self._seed,
             "batch_size_run": self._config.batch_size_run,
-            **software(),
+            **software(env_REGISTRY[self._config.env].versions(self._config.env_args)),
         }
 
     def _check_same_game(self, policy: BehaviourPolicy) -> None:
         ours, theirs = self._config, policy.config
-        if (theirs.env, theirs.env_args) != (ours.env, ours.env_args):
+        games = [game_of(config.env, config.env_args) for config in (ours, theirs)]
+        if games[0] != games[1]:
             raise DataError(
                 f"{policy.facts['checkpoint']} played {theirs.env} {theirs.env_args}, the first "
                 f"run {ours.env} {ours.env_args}; record one environment at a time"
@@ -202,24 +207,3 @@ def _spread(group: list[BehaviourPolicy], count: int) -> list[BehaviourPolicy]:
     group = sorted(group, key=lambda p: p.facts["return_mean"])
     picks = np.unique(np.linspace(0, len(group) - 1, count).round().astype(int))
     return [group[i] for i in picks]
-
-
-def software() -> dict[str, Any]:
-    """The commit and the packages that made a file."""
-    return {"commit": _commit(), "packages": {name: _version(name) for name in PACKAGES}}
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _commit() -> str:
-    describe = ["describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-    command = ["git", "-C", str(ROOT), *describe]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

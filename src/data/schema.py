@@ -11,6 +11,8 @@ import numpy as np
 from envs.base import EnvInfo
 
 FORMAT, VERSION = "icq-episodes", 1
+MINARI = "minari:"
+"""What the name of a Minari set begins with."""
 
 STEPS = ("obs", "state", "avail_actions", "actions", "rewards")
 """One row for each observation: an episode of T transitions has T+1 rows, end to end."""

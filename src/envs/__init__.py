@@ -3,13 +3,25 @@
 An environment is a class that keeps the promises of `envs.base.VectorEnv`.
 """
 
+from typing import Any
+
 from utils.registry import Registry
 
 REGISTRY = Registry(
     {
+        "sc2": "envs.sc2:SC2Env",
         "smax": "envs.smax:SMAXEnv",
+        "smaclite": "envs.smaclite:SMACliteEnv",
+        "gymma": "envs.gymma:GymmaEnv",
+        "pettingzoo": "envs.pettingzoo:PettingZooEnv",
         "gymnasium": "envs.gymnasium:GymnasiumEnv",
         "mmdp": "envs.mmdp:MMDPEnv",
         "two_step": "envs.two_step:TwoStepEnv",
     }
 )
+
+
+def game_of(env: str, env_args: dict[str, Any]) -> dict[str, Any]:
+    """What data, checkpoints and runs must agree in: the environment and what changes its game."""
+    free = REGISTRY[env].FREE_ARGS
+    return {"env": env} | {key: value for key, value in env_args.items() if key not in free}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -68,7 +70,7 @@ class EnvInfo:
 class Observation(NamedTuple):
     """What E environments show: obs (E,N,O) float32, state (E,S) float32, avail (E,N,A) bool.
 
-    With continuous actions avail is (E,N,0).
+    With continuous actions avail is (E,N,0). Of one environment it has the same without E.
     """
 
     obs: np.ndarray
@@ -84,38 +86,55 @@ class Step(NamedTuple):
     terminated: np.ndarray  # bool, true at the step that ends the battle
     truncated: np.ndarray  # bool, true at the step that meets the time limit
     battle_won: np.ndarray  # bool, meaningful where terminated or truncated
+    lost: np.ndarray | bool = False  # bool, true at the step at which the game itself broke off
 
 
-class VectorEnv(Protocol):
+class VectorEnv(ABC):
     """E environments stepped together, one episode each between two resets.
 
     It is built as `Env(env_args, batch_size)`.
 
     An environment whose episode is over idles: it repeats its last observation with reward 0
-    and neither flag set, so that the true final observation is never overwritten.
+    and no flag set, so that the true final observation is never overwritten.
     """
+
+    FREE_ARGS: ClassVar[frozenset[str]] = frozenset()
+    """The env_args that change nothing of the game: data and runs may differ in them."""
+
+    CONTINUOUS: ClassVar[bool | None] = False
+    """Whether its actions are continuous; None where that depends on env_args."""
+
+    HAS_REPLAYS: ClassVar[bool] = False
+    """Whether `save_replay` writes anything."""
 
     info: EnvInfo
     batch_size: int
 
     @staticmethod
+    @abstractmethod
     def env_info(env_args: dict[str, Any]) -> EnvInfo:
         """The numbers, cheaply: no game is started; configuration and data are checked with it."""
-        ...
+
+    @staticmethod  # noqa: B027 - nothing is needed, unless a subclass says so
+    def check_installed(env_args: dict[str, Any]) -> None:
+        """NotInstalledError where something that the environment needs is not here."""
 
     @staticmethod
-    def check_installed() -> None:
-        """MissingExtraError where what the environment needs is not here."""
-        ...
+    def versions(env_args: dict[str, Any]) -> dict[str, str]:
+        """Of what results depend on beside env_args; it goes into run records and data files."""
+        return {}
 
+    @abstractmethod
     def reset(self, seed: int) -> Observation:
         """Begin E episodes; the same seed gives the same E episodes for the same actions."""
-        ...
 
+    @abstractmethod
     def step(self, actions: np.ndarray) -> Step:
         """Take the joint actions (E,N), or (E,N,A) where they are continuous."""
-        ...
 
-    def close(self) -> None:
+    def save_replay(self, folder: Path) -> list[Path]:
+        """Write what was played since the start into `folder` -> the files."""
+        return []
+
+    def close(self) -> None:  # noqa: B027 - nothing is held
         """Let go of whatever the environment holds."""
-        ...

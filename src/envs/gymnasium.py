@@ -15,68 +15,73 @@ from typing import Any
 
 import numpy as np
 
-from envs.base import EnvInfo, Observation, Step
+from envs.base import EnvInfo, Observation
+from envs.games import Game, Outcome, SerialEnv
 from envs.reference_scores import reference_scores
 from utils.errors import ConfigError, MissingExtraError
+from utils.provenance import package_versions
 
 NO_LIMIT = 1_000  # steps: the limit of a task that has none of its own
 
 
-class GymnasiumEnv:
+class GymnasiumEnv(SerialEnv):
     """E tasks, stepped one after the other; see `envs.base.VectorEnv` for the promises.
 
     With discrete actions the state is the observation. With continuous ones there is no state
     (S = 0), since one agent's observation is all there is, and nothing to be unavailable.
     """
 
+    CONTINUOUS = None
+
     def __init__(self, env_args: dict[str, Any], batch_size: int) -> None:
-        self.info = self.env_info(env_args)
-        self.batch_size = batch_size
-        self._tasks = [make_task(env_args["key"]) for _ in range(batch_size)]
-        self._over = np.ones(batch_size, dtype=bool)
-        self._won = np.zeros(batch_size, dtype=bool)
-        self._obs = np.zeros((batch_size, 1, self.info.obs_shape), dtype=np.float32)
+        info = self.env_info(env_args)
+        super().__init__(info, [GymnasiumTask(env_args["key"], info) for _ in range(batch_size)])
 
     @staticmethod
-    def check_installed() -> None:
-        """MissingExtraError where Gymnasium cannot be imported."""
-        _import_gymnasium()
+    def check_installed(env_args: dict[str, Any]) -> None:
+        """MissingExtraError where Gymnasium or what the task needs cannot be imported."""
+        _info(env_args["key"])
 
     @staticmethod
     def env_info(env_args: dict[str, Any]) -> EnvInfo:
         """The numbers of the task, which is made once and closed for it."""
         return _info(env_args["key"])
 
-    def reset(self, seed: int) -> Observation:
-        """Begin E episodes of seeds drawn from `seed`."""
-        seeds = np.random.SeedSequence(seed).generate_state(self.batch_size)
-        for i, task in enumerate(self._tasks):
-            self._obs[i, 0], _ = task.reset(seed=int(seeds[i]))
-        self._over[:] = self._won[:] = False
-        return self._observe()
+    @staticmethod
+    def versions(env_args: dict[str, Any]) -> dict[str, str]:
+        """Gymnasium's and MuJoCo's."""
+        return package_versions("gymnasium", "mujoco")
 
-    def step(self, actions: np.ndarray) -> Step:
-        """Actions (E,1) int, or (E,1,A) float; tasks that are over idle."""
-        rewards = np.zeros(self.batch_size, dtype=np.float32)
-        terminated, truncated = np.zeros((2, self.batch_size), dtype=bool)
-        for i in np.flatnonzero(~self._over):
-            obs, rewards[i], terminated[i], cut, facts = self._tasks[i].step(actions[i, 0])
-            truncated[i] = cut and not terminated[i]
-            self._obs[i, 0] = obs
-            self._won[i] |= bool(facts.get("success", False))
-        self._over |= terminated | truncated
-        return Step(self._observe(), rewards, terminated, truncated, self._won.copy())
+
+class GymnasiumTask(Game):
+    """One task of one agent."""
+
+    def __init__(self, key: str, info: EnvInfo) -> None:
+        self._task, self._info = make_task(key), info
+        self._won = False
+
+    def reset(self, seed: int) -> Observation:
+        """Begin an episode."""
+        self._won = False
+        obs, _ = self._task.reset(seed=seed)
+        return self._observation(obs)
+
+    def step(self, actions: np.ndarray) -> Outcome:
+        """Actions (1,) int, or (1,A) float."""
+        obs, reward, terminated, cut, facts = self._task.step(actions[0])
+        self._won |= bool(facts.get("success", False))
+        truncated = bool(cut and not terminated)
+        return Outcome(self._observation(obs), reward, terminated, truncated, self._won)
 
     def close(self) -> None:
-        """Close every task."""
-        for task in self._tasks:
-            task.close()
+        """Close the task."""
+        self._task.close()
 
-    def _observe(self) -> Observation:
-        obs = self._obs.copy()
-        state = obs[:, 0, : self.info.state_shape]
-        n_actions = 0 if self.info.continuous else self.info.n_actions
-        return Observation(obs, state, np.ones((self.batch_size, 1, n_actions), dtype=bool))
+    def _observation(self, obs: np.ndarray) -> Observation:
+        n_actions = 0 if self._info.continuous else self._info.n_actions
+        return Observation(
+            obs[None], obs[: self._info.state_shape], np.ones((1, n_actions), dtype=bool)
+        )
 
 
 @cache

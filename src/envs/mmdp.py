@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.base import EnvInfo, Observation, Step
+from envs.base import EnvInfo, Observation, Step, VectorEnv
 from utils.errors import ConfigError
 
 EPISODE_LIMIT = 100
@@ -24,7 +24,7 @@ def falls(actions: np.ndarray) -> np.ndarray:
     return 2 * actions.sum(-1) <= actions.shape[-1]
 
 
-class MMDPEnv:
+class MMDPEnv(VectorEnv):
     """E episodes side by side; every agent sees the state."""
 
     def __init__(self, env_args: dict[str, Any], batch_size: int) -> None:
@@ -32,10 +32,6 @@ class MMDPEnv:
         self.batch_size = batch_size
         self._state = np.full(batch_size, S2)
         self._time = 0
-
-    @staticmethod
-    def check_installed() -> None:
-        """Nothing is needed."""
 
     @staticmethod
     def env_info(env_args: dict[str, Any]) -> EnvInfo:
@@ -64,9 +60,6 @@ class MMDPEnv:
             self._observe(), rewards, never, never | (self._time == EPISODE_LIMIT),
             self._state == S2,
         )  # fmt: skip
-
-    def close(self) -> None:
-        """Nothing is held."""
 
     def _observe(self) -> Observation:
         n = self.info.n_agents

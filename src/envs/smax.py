@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from envs.base import EnvInfo, Observation, Step
+from envs.base import EnvInfo, Observation, Step, VectorEnv
 from utils.config import nearest
 from utils.errors import ConfigError, MissingExtraError
+from utils.provenance import package_versions
 
 REWARD_SCALE = 10.0
 EPISODE_LIMIT = 101
@@ -46,7 +47,7 @@ MAPS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 """Map -> unit types of the allies, unit types of the enemies."""
 
 
-class SMAXEnv:
+class SMAXEnv(VectorEnv):
     """`batch_size` battles in one compiled step; see `envs.base.VectorEnv` for the promises."""
 
     def __init__(self, env_args: dict[str, Any], batch_size: int) -> None:
@@ -58,9 +59,14 @@ class SMAXEnv:
         self._state: Any = None
 
     @staticmethod
-    def check_installed() -> None:
+    def check_installed(env_args: dict[str, Any]) -> None:
         """MissingExtraError where JaxMARL cannot be imported."""
         _import_jaxmarl()
+
+    @staticmethod
+    def versions(env_args: dict[str, Any]) -> dict[str, str]:
+        """JaxMARL's, which has the game's rules."""
+        return package_versions("jaxmarl")
 
     @staticmethod
     def env_info(env_args: dict[str, Any]) -> EnvInfo:
@@ -85,9 +91,6 @@ class SMAXEnv:
         """Half a second of every battle."""
         self._state, (observation, *rest) = self._step(self._state, actions.astype(np.int32))
         return Step(_to_numpy(observation), *(np.asarray(value) for value in rest))
-
-    def close(self) -> None:
-        """JAX keeps the compiled functions; there is nothing else to let go of."""
 
 
 def state_scale(n_units: int) -> np.ndarray:

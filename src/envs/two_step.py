@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from envs.base import EnvInfo, Observation, Step
+from envs.base import EnvInfo, Observation, Step, VectorEnv
 
 PAYOFF = np.array([[[7, 7], [7, 7]], [[0, 1], [1, 8]]], dtype=np.float32)
 START = 0
 
 
-class TwoStepEnv:
+class TwoStepEnv(VectorEnv):
     """E games side by side. Both agents see which of the three situations they are in."""
 
     def __init__(self, env_args: dict[str, Any], batch_size: int) -> None:
@@ -24,10 +24,6 @@ class TwoStepEnv:
         self.batch_size = batch_size
         self._situation = np.full(batch_size, START)
         self._time = 0
-
-    @staticmethod
-    def check_installed() -> None:
-        """Nothing is needed."""
 
     @staticmethod
     def env_info(env_args: dict[str, Any]) -> EnvInfo:
@@ -51,9 +47,6 @@ class TwoStepEnv:
             rewards = PAYOFF[self._situation - 1, actions[:, 0], actions[:, 1]]
             over = ~nothing
         return Step(self._observe(), rewards, over, nothing, rewards == PAYOFF.max())
-
-    def close(self) -> None:
-        """Nothing is held."""
 
     def _observe(self) -> Observation:
         state = np.eye(3, dtype=np.float32)[self._situation]

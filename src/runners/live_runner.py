@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ class ParallelRunner:
         test_seed = int(np.random.SeedSequence([config.seed, 1]).generate_state(1)[0])
         self._test_generator = torch.Generator().manual_seed(test_seed)
         self.t_env = 0
+        self.notes: list[str] = []
+        self.source: dict[str, Any] = {}
 
     @property
     def env(self) -> VectorEnv:
@@ -69,6 +72,10 @@ class ParallelRunner:
         """
         chance = (0.0, None) if self._config.test_greedy else (self.epsilon, self._test_generator)
         return evaluate(self.env, self._mac, n, self._test_rng, self._device, *chance)
+
+    def save_replay(self, folder: Path) -> list[Path]:
+        """What was played, into `folder` -> the files; nothing where nothing was."""
+        return self._env.save_replay(folder) if self._env is not None else []
 
     def close_env(self) -> None:
         """Let go of the environment."""

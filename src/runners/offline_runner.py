@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from components.episode_batch import EpisodeBatch
 from components.offline_buffer import REGISTRY as buffer_REGISTRY
-from data.check import check_environment, check_episodes
+from data.check import check_environment, check_episodes, other_versions
 from data.formats import open_dataset
 from envs import REGISTRY as env_REGISTRY
 from envs.base import EnvInfo
 from runners.live_runner import ParallelRunner
 from runners.rollout import Controller, Evaluation
 from utils.config import RunConfig
-from utils.errors import CheckpointError
+from utils.errors import CheckpointError, NotInstalledError
 
 
 class OfflineRunner:
@@ -23,13 +25,23 @@ class OfflineRunner:
 
     def __init__(self, config: RunConfig, device: torch.device) -> None:
         self._data = open_dataset(config)
-        info = env_REGISTRY[config.env].env_info(config.env_args)
+        env = env_REGISTRY[config.env]
+        info = None
+        with contextlib.suppress(NotInstalledError):
+            info = env.env_info(config.env_args)
         check_environment(self._data, config.env, config.env_args, info)
         check_episodes(self._data)
+        self.notes = other_versions(self._data, env.versions(config.env_args))
         make = buffer_REGISTRY[config.batch_of]
         self._buffer = make(self._data, config.batch_size, config.seed)
         self._live = ParallelRunner(config, device)
         self.t_env = 0
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Which data it is, and what is said of its making."""
+        data = self._data
+        return {"path": str(data.path), "sha256": data.sha256, "made_with": data.metadata.made_with}
 
     def get_env_info(self) -> EnvInfo:
         """The numbers that the data was recorded with."""
@@ -48,6 +60,10 @@ class OfflineRunner:
         """At least `n` fresh episodes in the live environment, as `ParallelRunner` plays them."""
         self._live.t_env = self.t_env
         return self._live.evaluate(n)
+
+    def save_replay(self, folder: Path) -> list[Path]:
+        """Of the evaluations, into `folder` -> the files."""
+        return self._live.save_replay(folder)
 
     def close_env(self) -> None:
         """Let go of the environment."""

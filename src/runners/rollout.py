@@ -65,11 +65,27 @@ def rollout(
     epsilon: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> tuple[EpisodeBatch, np.ndarray]:
-    """One episode in each of the environment's E slots -> (episodes, battle_won (E,) bool).
+    """One episode in each of the environment's E slots -> (episodes, battle_won (B,) bool).
 
-    Every slot gives exactly one episode, so short episodes are not over-represented.
+    Every slot gives exactly one episode, so short episodes are not over-represented; B = E unless
+    a game broke off, whose episode is left out. If all did, they begin again.
     """
+    while True:
+        batch, battle_won, lost = _play(env, mac, seed, device, epsilon, generator)
+        if not lost.any():
+            return batch, battle_won
+        kept = np.flatnonzero(~lost)
+        if len(kept):
+            return batch.episodes(torch.from_numpy(kept)).trim(), battle_won[kept]
+
+
+def _play(
+    env: VectorEnv, mac: Controller, seed: int, device: torch.device, epsilon: float,
+    generator: torch.Generator | None,
+) -> tuple[EpisodeBatch, np.ndarray, np.ndarray]:  # fmt: skip
+    """(episodes, battle_won, lost); those lost have no end, for their game broke off."""
     observation = env.reset(seed)
+    lost = np.zeros(env.batch_size, dtype=bool)
     over = np.zeros(env.batch_size, dtype=bool)
     battle_won = np.zeros(env.batch_size, dtype=bool)
     last_actions = torch.full((env.batch_size, env.info.n_agents), -1, device=device)
@@ -90,21 +106,23 @@ def rollout(
         transitions.append((step.rewards, step.terminated, step.truncated, ~over))
         ends = step.terminated | step.truncated
         battle_won |= ends & step.battle_won
-        over = over | ends
+        lost |= step.lost
+        over = over | ends | lost
         observation = step.observation
     columns = [np.stack(c, axis=1) for part in (rows, transitions) for c in zip(*part, strict=True)]
-    return EpisodeBatch(*(torch.from_numpy(column) for column in columns)), battle_won
+    return EpisodeBatch(*(torch.from_numpy(column) for column in columns)), battle_won, lost
 
 
 def evaluate(
     env: VectorEnv, mac: Controller, n: int, rng: np.random.Generator, device: torch.device,
     epsilon: float = 0.0, generator: torch.Generator | None = None,
 ) -> Evaluation:  # fmt: skip
-    """At least `n` fresh episodes, the same number in every slot."""
-    parts = []
-    for _ in range(-(-n // env.batch_size)):
+    """At least `n` fresh episodes, the same number in every slot whose game does not break off."""
+    parts, played = [], 0
+    while played < n:
         seed = int(rng.integers(2**31))
         batch, won = rollout(env, mac, seed, device, epsilon, generator)
         parts.append((batch.returns.numpy(), batch.lengths.numpy(), won))
+        played += batch.batch_size
     columns = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Evaluation(*columns, reference_scores=env.info.reference_scores)

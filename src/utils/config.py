@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,15 +11,15 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from utils.errors import ConfigError
+from utils.errors import ConfigError, NotInstalledError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG_DIR = ROOT / "src" / "config"
 COMMAND_LINE = "the command line"
 FREE_TO_CHANGE = {
-    "t_max", "checkpoint_path", "load_step", "evaluate", "local_results_path", "save_model",
-    "save_model_interval", "save_buffer", "log_interval", "use_tensorboard", "dataset", "device",
-    "threads", "label",
+    "t_max", "checkpoint_path", "load_step", "evaluate", "save_replay", "local_results_path",
+    "save_model", "save_model_interval", "save_buffer", "log_interval", "use_tensorboard",
+    "dataset", "device", "threads", "label",
 }  # fmt: skip
 """Keys that a resumed run may change: they do not change what is learnt or measured (recorded data
 is compared by its checksum, wherever the file lies)."""
@@ -70,6 +71,7 @@ class RunConfig(BaseModel):
     checkpoint_path: str
     load_step: int = Field(ge=0)
     evaluate: bool
+    save_replay: bool
 
     @property
     def results(self) -> Path:
@@ -87,7 +89,8 @@ class RunConfig(BaseModel):
 
 def scenario(env_args: dict[str, Any]) -> str:
     """Which of an environment's games is played: a map, or a task's key; "" if it has but one."""
-    return str(env_args.get("map_name") or env_args.get("key") or "")
+    name = str(env_args.get("map_name") or env_args.get("key") or "")
+    return name.rpartition(":")[2]  # a key may begin with the module that brings the task
 
 
 class Settings(NamedTuple):
@@ -139,7 +142,7 @@ def check_settings(values: dict[str, Any], sources: dict[str, str] | None = None
     from modules.critics import REGISTRY as critic_REGISTRY
     from modules.mixers import REGISTRY as mixer_REGISTRY
     from runners import REGISTRY as runner_REGISTRY
-    from utils.config_checks import check_together
+    from utils.config_checks import check_actions, check_together
 
     sources = sources or {}
     registries: dict[str, Iterable[str]] = {
@@ -166,7 +169,13 @@ def check_settings(values: dict[str, Any], sources: dict[str, str] | None = None
     run = _validate(RunConfig, values, sources)
     learner = _validate(learner_model, values, sources) if learner_model else None
     settings = Settings(run, learner, values)
-    check_together(settings, env_REGISTRY[run.env].env_info(run.env_args).continuous)
+    check_together(settings)
+    env = env_REGISTRY[run.env]
+    continuous = env.CONTINUOUS
+    with contextlib.suppress(NotInstalledError):  # then the run's data will tell the numbers
+        continuous = env.env_info(run.env_args).continuous
+    if continuous is not None:
+        check_actions(settings, continuous)
     return settings
 
 
@@ -236,10 +245,13 @@ def _check_env_args(given: dict[str, Any], declared: dict[str, Any], source: str
         if key not in declared:
             raise ConfigError(f"env_args.{key} ({source}) is not known{nearest(key, declared)}")
         expected = type(declared[key])
-        if type(value) is not expected and not (expected is float and type(value) is int):
+        fits = expected is type(None) or type(value) is expected
+        if not fits and not (expected is float and type(value) is int):
+            number = expected is str and declared[key].isdigit()
+            quoted = f", written env_args.{key}='\"{value}\"'" if number else ""
             raise ConfigError(
                 f"env_args.{key}={value} ({source}): a value like {declared[key]} "
-                f"({expected.__name__}) is needed"
+                f"({expected.__name__}) is needed{quoted}"
             )
 
 

@@ -9,7 +9,7 @@ from utils.errors import ConfigError
 CONTINUOUS_MAC = "gaussian_mac"
 
 
-def check_together(settings: Settings, continuous_env: bool) -> None:
+def check_together(settings: Settings) -> None:
     """ConfigError for the first pair of keys that does not fit."""
     run, learner = settings.run, settings.learner
     if not run.learner and not run.evaluate:
@@ -34,13 +34,17 @@ def check_together(settings: Settings, continuous_env: bool) -> None:
             f"behaviour_steps={learner.behaviour_steps} leaves nothing of t_max={run.t_max} for "
             "the policy"
         )
-    continuous = isinstance(learner, ContinuousConfig)
-    _check_actions(run, continuous, continuous_env)
-    _check_continuous(run, continuous)
+    if run.env_args.get("heuristic_ai") and run.learner:
+        raise ConfigError(
+            "env_args.heuristic_ai=True: SMAC's script plays, so what the agents choose is not "
+            "what is played; use --config=script"
+        )
+    _check_continuous(run, isinstance(learner, ContinuousConfig))
 
 
-def _check_actions(run: RunConfig, continuous: bool, continuous_env: bool) -> None:
+def check_actions(settings: Settings, continuous_env: bool) -> None:
     """A learner is made for one kind of action; what learns nothing plays discrete ones."""
+    run, continuous = settings.run, isinstance(settings.learner, ContinuousConfig)
     if continuous == continuous_env:
         return
     game = " ".join(filter(None, [run.env, scenario(run.env_args)]))

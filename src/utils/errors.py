@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 
 class UserError(Exception):
@@ -24,7 +28,11 @@ class CheckpointError(UserError):
     """A checkpoint that is missing or does not fit."""
 
 
-class MissingExtraError(UserError):
+class NotInstalledError(UserError):
+    """Something that an environment needs is not on this machine."""
+
+
+class MissingExtraError(NotInstalledError):
     """A part of the project whose packages are not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
@@ -34,10 +42,22 @@ class MissingExtraError(UserError):
         )
 
 
+class GameError(UserError):
+    """An environment's process that keeps dying."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which then ends a program as Ctrl-C does: whatever it holds is let go of."""
+
+
 def exit_code_of(program: Callable[[], int]) -> int:
-    """Run a command; a user's mistake, a full disk or Ctrl-C is one line on stderr and a code."""
+    """Run a command -> its exit code.
+
+    A user's mistake, a full disk, Ctrl-C or SIGTERM is one line on stderr and a code.
+    """
     try:
-        return program()
+        with _sigterm_as_interrupt():
+            return program()
     except UserError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return error.exit_code
@@ -45,6 +65,25 @@ def exit_code_of(program: Callable[[], int]) -> int:
         where = f" {error.filename}" if error.filename else ""
         sys.stderr.write(f"{type(error).__name__}:{where}: {error.strerror or error}\n")
         return 1
+    except Terminated:
+        sys.stderr.write("Terminated.\n")
+        return 143
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted.\n")
         return 130
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(_: int, __: FrameType | None) -> None:
+    raise Terminated

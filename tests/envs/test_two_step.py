@@ -54,8 +54,8 @@ def test_shapes_and_types_are_as_told() -> None:
         assert shown.state.shape == (5, info.state_shape)
         assert shown.avail_actions.shape == (5, info.n_agents, info.n_actions)
         assert [x.dtype for x in shown] == [np.float32, np.float32, bool]
-    assert [x.dtype for x in step[1:]] == [np.float32, bool, bool, bool]
-    assert all(x.shape == (5,) for x in step[1:])
+    assert [x.dtype for x in step[1:5]] == [np.float32, bool, bool, bool]
+    assert all(x.shape == (5,) for x in step[1:5])
     assert len(info.action_names) == info.n_actions
 
 

@@ -1,0 +1,123 @@
+"""Any task of PettingZoo's parallel API with discrete actions (extra `pettingzoo`), MPE's say.
+
+Agents may be unequal and may leave: one that has left shows zeros and can only take action 0,
+which is not played. A task may mask actions by `action_mask` in an agent's info or observation.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from envs.base import EnvInfo, Observation
+from envs.games import Game, Outcome, SerialEnv
+from envs.spaces import AgentSpaces, scalarisation
+from utils.errors import ConfigError, MissingExtraError
+from utils.provenance import package_versions
+
+
+class PettingZooEnv(SerialEnv):
+    """E tasks, stepped one after the other; see `envs.base.VectorEnv` for the promises."""
+
+    def __init__(self, env_args: dict[str, Any], batch_size: int) -> None:
+        games = [PettingZooGame(**env_args) for _ in range(batch_size)]
+        super().__init__(games[0].info, games)
+
+    @staticmethod
+    def check_installed(env_args: dict[str, Any]) -> None:
+        """MissingExtraError where the task's module cannot be imported."""
+        _import(env_args["key"])
+
+    @staticmethod
+    def env_info(env_args: dict[str, Any]) -> EnvInfo:
+        """The numbers of the task, which is made once and closed for it."""
+        game = PettingZooGame(**env_args)
+        game.close()
+        return game.info
+
+    @staticmethod
+    def versions(env_args: dict[str, Any]) -> dict[str, str]:
+        """PettingZoo's, and that of the package that brings the task."""
+        return package_versions("pettingzoo", env_args["key"].partition(".")[0])
+
+
+class PettingZooGame(Game):
+    """One task; `key` is its module, such as mpe2.simple_spread_v3."""
+
+    def __init__(
+        self, key: str, time_limit: int, reward_scalarisation: str, kwargs: dict[str, Any]
+    ) -> None:
+        self._task = _make(key, kwargs)
+        self._agents: list[str] = list(self._task.possible_agents)
+        self._time_limit, self._time = time_limit, 0
+        self._scalar = scalarisation(reward_scalarisation)
+        observations = [self._task.observation_space(agent) for agent in self._agents]
+        self._masked = [_is_masked(space) for space in observations]
+        self._spaces = AgentSpaces(
+            f"env_args.key={key}",
+            [s["observation"] if m else s for s, m in zip(observations, self._masked, strict=True)],
+            [self._task.action_space(agent) for agent in self._agents],
+        )
+        self.info = self._spaces.info(time_limit)
+
+    def reset(self, seed: int) -> Observation:
+        """Begin an episode."""
+        self._time = 0
+        return self._observation(*self._task.reset(seed=seed))
+
+    def step(self, actions: np.ndarray) -> Outcome:
+        """Actions (N,) int; those of agents that have left are not played."""
+        playing = list(self._task.agents)
+        joint = dict(zip(self._agents, self._spaces.actions(actions), strict=True))
+        obs, rewards, _, truncated, infos = self._task.step({a: joint[a] for a in playing})
+        self._time += 1
+        over, in_time = not self._task.agents, self._time < self._time_limit
+        ended = over and not any(truncated.get(a, False) for a in playing)
+        cut = not ended and (over or not in_time)
+        reward = self._scalar([float(rewards.get(a, 0.0)) for a in playing])
+        won = any(info.get("battle_won", False) for info in infos.values())
+        return Outcome(self._observation(obs, infos), reward, ended, cut, won)
+
+    def close(self) -> None:
+        """Close the task."""
+        self._task.close()
+
+    def _observation(self, obs: Mapping[str, Any], infos: Mapping[str, Any]) -> Observation:
+        shown, masks = [], []
+        for agent, masked in zip(self._agents, self._masked, strict=True):
+            own = obs.get(agent)
+            mask = infos.get(agent, {}).get("action_mask")
+            if masked and own is not None:
+                own, mask = own["observation"], own["action_mask"]
+            shown.append(own)
+            masks.append(mask)
+        return self._spaces.observation(shown, masks)
+
+
+def _is_masked(space: Any) -> bool:
+    """Whether an observation is a dictionary that has the mask beside what is seen."""
+    from gymnasium import spaces
+
+    return isinstance(space, spaces.Dict) and {"observation", "action_mask"} <= set(space)
+
+
+def _make(key: str, kwargs: dict[str, Any]) -> Any:
+    module = _import(key)
+    if not hasattr(module, "parallel_env"):
+        raise ConfigError(
+            f"env_args.key={key} is none of PettingZoo's parallel tasks (parallel_env)"
+        )
+    try:
+        return module.parallel_env(**kwargs)
+    except TypeError as error:
+        raise ConfigError(f"env_args.kwargs={kwargs} do not fit {key}: {error}") from error
+
+
+def _import(key: str) -> Any:
+    try:
+        return importlib.import_module(key)
+    except ImportError as error:
+        raise MissingExtraError(f"env_args.key={key}", "pettingzoo") from error

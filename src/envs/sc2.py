@@ -1,0 +1,170 @@
+"""StarCraft II through SMAC (extra `sc2`, and the game at $SC2PATH), one game in each process.
+
+Facts that this file rests on were read off SMAC 1.0.0: a game that died makes `step` give
+(0, True, {}), and `reset` start another one behind one's back; a time limit shows in the counter
+`timeouts`, in the info only with continuing_episode=True; the seed is the game's, of all its
+episodes. SMAC scales rewards wrongly after a crash in the first episode, so that it is always
+built anew, in a new process.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from envs.base import EnvInfo, Observation
+from envs.games import Outcome
+from envs.processes import ProcessEnv
+from envs.pymarl import PyMARLGame, read_env_info
+from utils.config import ROOT, nearest
+from utils.errors import ConfigError, NotInstalledError
+from utils.provenance import package_versions
+
+MOVES = ("no_op", "stop", "north", "south", "east", "west")
+OURS = {"game_timeout", "game_restarts"}
+"""The env_args that are not SMAC's."""
+
+WAYS_ON = (
+    "three ways on: `./run.sh docker GPU CMD...`, docker/install_sc2.sh, or --env-config=smax, "
+    "which needs no game (docs/starcraft.md); data alone can be trained on without it: dataset=FILE"
+)
+
+
+class SC2Env(ProcessEnv):
+    """`batch_size` games of StarCraft II; see `envs.base.VectorEnv` for the promises.
+
+    But for the same seed: it seeds the games, whose chance SMAC does not begin anew with an
+    episode.
+    """
+
+    FREE_ARGS: ClassVar[frozenset[str]] = frozenset(
+        {"seed", "debug", "replay_dir", "replay_prefix", "window_size_x", "window_size_y", *OURS}
+    )
+    HAS_REPLAYS = True
+
+    def __init__(self, env_args: dict[str, Any], batch_size: int) -> None:
+        self._replay_dir = env_args["replay_dir"]
+        make = functools.partial(SC2Game, env_args)
+        timeout, restarts = env_args["game_timeout"], env_args["game_restarts"]
+        super().__init__(self.env_info(env_args), make, batch_size, timeout, restarts)
+
+    @staticmethod
+    def check_installed(env_args: dict[str, Any]) -> None:
+        """NotInstalledError where SMAC, the game or the map is not here; nothing is imported."""
+        missing = [*_missing_smac(), *_missing_game(env_args["map_name"])]
+        if missing:
+            raise NotInstalledError(f"env=sc2: {'; '.join(missing)}; {WAYS_ON}")
+
+    @staticmethod
+    def env_info(env_args: dict[str, Any]) -> EnvInfo:
+        """SMAC's numbers of the map; the game is not needed."""
+        return _info(tuple(sorted(env_args.items(), key=lambda item: item[0])))
+
+    @staticmethod
+    def versions(env_args: dict[str, Any]) -> dict[str, str]:
+        """The game's build and SMAC's version."""
+        builds = [path.parent.name for path in _binaries()]
+        newest = max(builds, key=lambda name: int(name.removeprefix("Base")), default="none")
+        return {"sc2_build": env_args["game_version"] or newest} | package_versions("SMAC", "pysc2")
+
+    def save_replay(self, folder: Path) -> list[Path]:
+        """Of every game, from its start; into env_args.replay_dir if that is set."""
+        return super().save_replay(ROOT / self._replay_dir if self._replay_dir else folder)
+
+
+class SC2Game(PyMARLGame):
+    """One StarCraft2Env. A game that dies is an exception, which ends its process."""
+
+    def __init__(self, env_args: dict[str, Any], seed: int) -> None:
+        os.environ["SC2PATH"] = str(sc2_path())
+        seed = seed % 2**31 if env_args["seed"] is None else env_args["seed"]
+        super().__init__(_starcraft2env(env_args | {"seed": seed}))
+
+    def reset(self, seed: int) -> Observation:
+        """Begin an episode."""
+        restarts = self.env.force_restarts
+        shown = super().reset(seed)
+        if self.env.force_restarts != restarts:
+            raise ConnectionError("the game died while an episode began")
+        return shown
+
+    def step(self, actions: np.ndarray) -> Outcome:
+        """Actions (N,); a time limit is `truncated` whatever SMAC's continuing_episode says."""
+        restarts, timeouts = self.env.force_restarts, self.env.timeouts
+        outcome = super().step(actions)
+        if self.env.force_restarts != restarts:
+            raise ConnectionError("the game died")
+        if self.env.timeouts != timeouts:
+            return outcome._replace(terminated=False, truncated=True)
+        return outcome
+
+    def save_replay(self, folder: Path) -> list[Path]:
+        """Write the replay of all episodes since the game was started."""
+        folder.mkdir(parents=True, exist_ok=True)
+        before = set(folder.iterdir())
+        self.env.replay_dir = str(folder)
+        self.env.save_replay()
+        return sorted(set(folder.iterdir()) - before)
+
+
+def sc2_path() -> Path:
+    """Where the game is looked for: $SC2PATH, else 3rdparty/StarCraftII as in PyMARL."""
+    return Path(os.environ.get("SC2PATH") or ROOT / "3rdparty" / "StarCraftII").expanduser()
+
+
+def _binaries() -> list[Path]:
+    return list(sc2_path().glob("Versions/Base*/SC2_x64"))
+
+
+def _missing_smac() -> list[str]:
+    spec = importlib.util.find_spec("smac")
+    if spec is None:
+        return ["SMAC is not installed (pip install -c constraints.txt -e '.[sc2]')"]
+    places = spec.submodule_search_locations or []
+    if not any((Path(place) / "env" / "starcraft2").is_dir() for place in places):
+        return [
+            "the package smac here is another project's, SMAC3 for hyper-parameters; "
+            "pip uninstall smac, then pip install -c constraints.txt -e '.[sc2]'"
+        ]
+    return []
+
+
+def _missing_game(map_name: str) -> list[str]:
+    path = os.environ.get("SC2PATH")
+    where = f"SC2PATH={path}" if path else f"SC2PATH is not set, so {sc2_path()}"
+    if not _binaries():
+        return [f"StarCraft II is not there ({where} has no Versions/Base*/SC2_x64)"]
+    if not list(sc2_path().glob(f"[Mm]aps/**/{map_name}.SC2Map")):
+        return [f"{where} has no map {map_name}.SC2Map in Maps/SMAC_Maps"]
+    return []
+
+
+def _starcraft2env(env_args: dict[str, Any]) -> Any:
+    from smac.env import StarCraft2Env  # pyright: ignore[reportMissingImports]
+
+    return StarCraft2Env(**{k: v for k, v in env_args.items() if k not in OURS})
+
+
+@functools.cache
+def _info(env_args: tuple[tuple[str, Any], ...]) -> EnvInfo:
+    values = dict(env_args)
+    missing = _missing_smac()
+    if missing:
+        raise NotInstalledError(f"env=sc2: {missing[0]}; {WAYS_ON}")
+    from smac.env.starcraft2.maps import smac_maps  # pyright: ignore[reportMissingImports]
+
+    maps = smac_maps.get_smac_map_registry()
+    name = values["map_name"]
+    if name not in maps:
+        raise ConfigError(
+            f"env_args.map_name={name} is not a map of SMAC{nearest(name, maps)}; "
+            f"there are: {', '.join(maps)}"
+        )
+    env = _starcraft2env(values)
+    attacks = tuple(f"attack_{j}" for j in range(env.get_total_actions() - len(MOVES)))
+    return read_env_info(env.get_env_info(), MOVES + attacks)

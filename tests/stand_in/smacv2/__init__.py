@@ -1,0 +1,1 @@
+raise RuntimeError("DuplicateMapError: SMAC and SMACv2 must not be imported together")

@@ -1,0 +1,84 @@
+"""A machine with the stand-ins for SMAC and StarCraft II, and what must not be left on it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from envs import sc2 as sc2_module
+from utils.config import ROOT
+
+STAND_IN = ROOT / "tests" / "stand_in"
+GAME = (STAND_IN / "game.py").read_text()
+Fault = Callable[..., None]
+
+
+def install(sc2_path: Path, build: int = 75689, maps: tuple[str, ...] = ("3m", "2s3z")) -> None:
+    """The game's folder, as Blizzard's archive and SMAC's maps make it."""
+    binary = sc2_path / "Versions" / f"Base{build}" / "SC2_x64"
+    binary.parent.mkdir(parents=True)
+    binary.write_text(f"#!{sys.executable}\n{GAME}")
+    binary.chmod(0o755)
+    folder = sc2_path / "Maps" / "SMAC_Maps"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in maps:
+        (folder / f"{name}.SC2Map").touch()
+
+
+@pytest.fixture
+def sc2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """SC2PATH of a game that works; no process of it may live on behind the test."""
+    path = tmp_path / "StarCraftII"
+    install(path)
+    monkeypatch.setenv("SC2PATH", str(path))
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))  # of what the tests start
+    monkeypatch.syspath_prepend(str(STAND_IN))
+    monkeypatch.setattr(sc2_module, "_info", functools.cache(sc2_module._info.__wrapped__))
+    yield path
+    for name in [name for name in sys.modules if name.partition(".")[0] == "smac"]:
+        del sys.modules[name]
+    gone(path)
+
+
+@pytest.fixture
+def fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fault:
+    """fault("die", 7): one game dies at its 7th step; with `always` every game does."""
+
+    def set_fault(kind: str, at: int, always: bool = False) -> None:
+        monkeypatch.setenv("STAND_IN_FAULT", f"{kind}:{at}")
+        monkeypatch.delenv("STAND_IN_TOKEN", raising=False)
+        if not always:
+            token = tmp_path / "token"
+            token.touch()
+            monkeypatch.setenv("STAND_IN_TOKEN", str(token))
+
+    return set_fault
+
+
+def games(sc2_path: Path) -> list[int]:
+    """The processes of the games that were started from there."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes()
+                dead = (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            except OSError:
+                continue
+            if os.fsencode(str(sc2_path)) in words and b"SC2_x64" in words and not dead:
+                found.append(int(entry.name))
+    return found
+
+
+def gone(sc2_path: Path, seconds: float = 15) -> None:
+    """Wait until no game is left."""
+    deadline = time.monotonic() + seconds
+    while games(sc2_path):
+        assert time.monotonic() < deadline, f"games left: {games(sc2_path)}"
+        time.sleep(0.05)

@@ -1,0 +1,206 @@
+"""StarCraft II by the command line, over the stand-ins: recorded, learnt from, with and without."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from recordings import refuse
+from starcraft import Fault, games, install
+
+import dataset
+import main
+from controllers.basic_controller import BasicMAC
+from data.read import RecordedEpisodes
+from data.record import BehaviourPolicy, Recorder
+from utils.config import ROOT, load_settings
+
+Capture = pytest.CaptureFixture[str]
+TINY = ["t_max=6", "batch_size=4", "test_interval=3", "test_nepisode=2", "batch_size_run=2"]
+TINY += ["save_model_interval=3", "log_interval=3", "learner_log_interval=3"]
+
+
+@pytest.fixture
+def recorded(sc2: Path, tmp_path: Path) -> Path:
+    """Random play of 3m."""
+    words = ["record", "--env-config=sc2", "--key=3m", "--episodes=8", f"--out={tmp_path / 'data'}"]
+    assert dataset.main(words) == 0
+    assert not games(sc2)
+    return tmp_path / "data" / "random.h5"
+
+
+def run(alg: str, results: Path, *updates: str) -> int:
+    words = [f"--config={alg}", "--env-config=sc2", "--id=run", "with", *TINY]
+    return main.main([*words, f"local_results_path={results}", *updates])
+
+
+def without_the_game(*words: str) -> subprocess.CompletedProcess[str]:
+    """The program on a machine that has neither SMAC nor the game."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("SC2PATH", "PYTHONPATH")}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "src" / "main.py"), *words],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_recording_is_like_any_other_and_says_what_played(
+    recorded: Path, capsys: Capture
+) -> None:
+    data = RecordedEpisodes(recorded)
+    assert data.metadata.env_args["map_name"] == "3m"
+    assert data.metadata.env_args.keys() >= {"difficulty", "step_mul", "reward_scale_rate"}
+    assert data.metadata.made_with["simulator"]["sc2_build"] == "Base75689"
+    assert len(data) == 8
+    assert dataset.main(["check", str(recorded)]) == 0
+    assert dataset.main(["inspect", str(recorded)]) == 0
+    assert "sc2_build=Base75689" in capsys.readouterr().out
+
+
+def test_it_is_learnt_from_and_evaluated_with_the_game(
+    recorded: Path, sc2: Path, tmp_path: Path
+) -> None:
+    assert run("icq", tmp_path / "r", f"dataset={recorded}") == 0
+    assert not games(sc2)
+    metrics = (tmp_path / "r/metrics/run.csv").read_text()
+    assert metrics.count("test_battle_won_mean") == 3
+    info = json.loads((tmp_path / "r/sacred/run/info.json").read_text())
+    assert info["software"]["simulator"]["sc2_build"] == "Base75689"
+    assert info["data"]["made_with"]["simulator"]["sc2_build"] == "Base75689"
+    config = json.loads((tmp_path / "r/sacred/run/config.json").read_text())
+    assert config["env_args"]["map_name"] == "3m"  # the data's, not sc2.yaml's
+    assert config["env_args"]["obs_all_health"] is True
+
+
+def test_it_is_learnt_from_without_the_game(recorded: Path, tmp_path: Path) -> None:
+    words = ["--config=icq", "--env-config=sc2", "--id=run", "with", *TINY]
+    results = tmp_path / "r"
+    found = without_the_game(*words, f"dataset={recorded}", f"local_results_path={results}")
+    assert found.returncode == 0, found.stderr
+    (line,) = [line for line in found.stdout.splitlines() if "Not evaluated" in line]
+    assert "Not evaluated: env=sc2: SMAC is not installed (" in line
+    assert "--env-config=smax" in line
+    assert (results / "models/run/6/agent.th").is_file()
+    metrics = (results / "metrics/run.csv").read_text()
+    assert "critic_loss" in metrics
+    assert "test_" not in metrics
+
+
+def test_what_was_learnt_without_the_game_is_evaluated_with_it(
+    recorded: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    words = ["--config=icq", "--env-config=sc2", "--id=there", "with", *TINY]
+    learnt = without_the_game(*words, f"dataset={recorded}", f"local_results_path={tmp_path / 'r'}")
+    assert learnt.returncode == 0, learnt.stderr
+    evaluate = ["evaluate=True", f"checkpoint_path={tmp_path / 'r/models/there'}"]
+    assert run("icq", tmp_path / "r", "env_args.map_name=3m", "save_replay=True", *evaluate) == 0
+    assert "test_return_mean" in (tmp_path / "r/metrics/run.csv").read_text()
+    shown = [line for line in capsys.readouterr().out.splitlines() if "Replay: " in line]
+    replays = [Path(line.partition("Replay: ")[2]) for line in shown]
+    assert len(replays) == 2  # one of each game
+    for path in replays:
+        assert path.is_relative_to(tmp_path / "r/replays/run")
+        assert json.loads(path.read_text())["steps"] > 0
+
+
+def test_the_state_is_the_datas(sc2: Path, tmp_path: Path, capsys: Capture) -> None:
+    updates: dict[str, Any] = {"env_args": {"map_name": "3m", "state_last_action": False}}
+    settings = load_settings("qmix", "sc2", updates)
+    recorder = Recorder(settings.run, 1.0, 1)
+    torch.manual_seed(0)
+    policy = BehaviourPolicy(BasicMAC(recorder.info, settings), settings.run, {"seed": 1})
+    path = tmp_path / "bare.h5"
+    recorder.record([policy], 8, path, "random", compress=False)
+    recorder.close()
+    assert run("bc", tmp_path / "r", f"dataset={path}") == 0
+    config = json.loads((tmp_path / "r/sacred/run/config.json").read_text())
+    assert config["env_args"]["state_last_action"] is False
+    capsys.readouterr()
+    for word, said in (
+        ("env_args.state_last_action=True", "state_last_action=False (3 agents, 9 actions, obs 30, "
+         "state 21, limit 60), the run is on env=sc2 state_last_action=True (3 agents"),
+        ("env_args.map_name=2s3z", "map_name=3m (3 agents, 9 actions, obs 30, state 21, limit 60), "
+         "the run is on env=sc2 map_name=2s3z (5 agents"),
+    ):  # fmt: skip
+        assert run("bc", tmp_path / "s", f"dataset={path}", word) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+
+
+def test_what_changes_nothing_of_the_game_is_free(recorded: Path, tmp_path: Path) -> None:
+    free = ["env_args.seed=7", "env_args.game_timeout=60", "env_args.replay_prefix=x"]
+    assert run("bc", tmp_path / "r", f"dataset={recorded}", *free) == 0
+
+
+def test_another_build_is_said(recorded: Path, sc2: Path, tmp_path: Path, capsys: Capture) -> None:
+    install(sc2, build=80188)
+    assert run("bc", tmp_path / "r", f"dataset={recorded}") == 0
+    assert (
+        f"{recorded} was recorded with sc2_build Base75689, here is Base80188: evaluations may not "
+        "be comparable"
+    ) in capsys.readouterr().out
+
+
+def test_games_that_always_die_end_a_run_with_one_line_and_the_way_to_resume(
+    sc2: Path, fault: Fault, recorded: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    fault("die", 130, always=True)
+    updates = ["env_args.game_restarts=0", "t_max=100", "save_model_interval=1"]
+    capsys.readouterr()
+    assert run("bc", tmp_path / "r", f"dataset={recorded}", *updates) == 2
+    error = capsys.readouterr().err.splitlines()
+    resume, line = error[-2:]
+    assert resume == f"Resume with checkpoint_path={tmp_path / 'r/models/run'}"
+    assert line.startswith("GameError: game ")
+    assert "broke off, 1 in a row without finishing an episode, at last: Connection" in line
+    assert list((tmp_path / "r/models/run").glob("*/agent.th"))
+    assert not games(sc2)
+
+
+def test_live_learning_is_resumed(sc2: Path, tmp_path: Path) -> None:
+    words = ["env_args.map_name=3m", "t_max=200", "save_model_interval=50", "test_interval=200"]
+    assert run("qmix", tmp_path / "r", *words) == 0
+    resume = [f"checkpoint_path={tmp_path / 'r/models/run'}", "t_max=400", "env_args.seed=3"]
+    assert run("qmix", tmp_path / "s", *words, *resume) == 0
+
+
+@pytest.mark.parametrize(
+    ("alg", "env", "word", "said"),
+    [
+        ("bc", "two_step", "save_replay=True", "save_replay=True: env=two_step has no replays"),
+        ("qmix", "sc2", "env_args.heuristic_ai=True", "env_args.heuristic_ai=True: SMAC's script "),
+        ("qmix", "sc2", "env_args.difficulty=7", "env_args.difficulty=7 (the command line): a "
+         "value like 7 (str) is needed, written env_args.difficulty='\"7\"'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line(
+    alg: str, env: str, word: str, said: str, capsys: Capture, sc2: Path, tmp_path: Path
+) -> None:
+    words = [
+        f"--config={alg}",
+        f"--env-config={env}",
+        "with",
+        f"local_results_path={tmp_path / 'r'}",
+    ]
+    assert main.main([*words, word]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"ConfigError: {said}")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "r").exists()
+
+
+def test_recording_without_the_game_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, sc2: Path, capsys: Capture
+) -> None:
+    monkeypatch.setenv("SC2PATH", "/nowhere")
+    code, line = refuse(capsys, "record", "--env-config=sc2", "--key=3m")
+    assert code == 2
+    assert line.startswith(
+        "NotInstalledError: env=sc2: StarCraft II is not there (SC2PATH=/nowhere has no "
+    )
