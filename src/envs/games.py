@@ -50,13 +50,14 @@ class GamesEnv(VectorEnv):
 
     def __init__(self, info: EnvInfo, batch_size: int) -> None:
         self.info, self.batch_size = info, batch_size
-        self._shown: list[Observation] = []
+        self._shown: Observation
         self._running: list[int] = []
 
     def reset(self, seed: int) -> Observation:
         """Begin E episodes of seeds drawn from `seed`."""
         seeds = np.random.SeedSequence(seed).generate_state(self.batch_size)
-        self._shown = self._reset_games([int(s) for s in seeds])
+        begun = self._reset_games([int(s) for s in seeds])
+        self._shown = Observation(*(np.stack(column) for column in zip(*begun, strict=True)))
         self._running = list(range(self.batch_size))
         return self._observe()
 
@@ -69,7 +70,9 @@ class GamesEnv(VectorEnv):
             if outcome is None:
                 lost[i] = True
                 continue
-            self._shown[i], rewards[i], terminated[i], truncated[i], won[i] = outcome
+            for all_shown, shown in zip(self._shown, outcome.observation, strict=True):
+                all_shown[i] = shown
+            _, rewards[i], terminated[i], truncated[i], won[i] = outcome
         over = terminated | truncated | lost
         self._running = [i for i in self._running if not over[i]]
         return Step(self._observe(), rewards, terminated, truncated, won, lost)
@@ -83,8 +86,8 @@ class GamesEnv(VectorEnv):
         """Step the games named -> what came of it; None where the game broke off."""
 
     def _observe(self) -> Observation:
-        obs, state, avail = (np.stack(column) for column in zip(*self._shown, strict=True))
-        return Observation(obs, state, avail)
+        obs, state, avail = self._shown
+        return Observation(obs.copy(), state.copy(), avail.copy())
 
 
 class SerialEnv(GamesEnv):
