@@ -28,7 +28,8 @@ python src/main.py --config=ALG --env-config=ENV [SACRED'S FLAGS] [with key=valu
   python src/main.py print_config --config=icq --env-config=smax     every key and its value
 
 The keys are explained in src/config/default.yaml, config/envs/ENV.yaml and config/algs/ALG.yaml.
-Sacred's flags: -m DB (MongoDB), -F DIR (another folder), -u (no record), -n NAME, -c COMMENT, ...
+Sacred's flags: -m HOST:PORT:DB (MongoDB, too: docs/database.md), -F DIR (another folder), -u (no
+record), -n NAME, -c COMMENT, ...
 """  # noqa: E501 - lines to copy
 
 OTHER_COMMANDS = (
@@ -48,7 +49,7 @@ def main(argv: list[str]) -> int:
 
 def _main(argv: list[str]) -> int:
     names, rest = take_flags(argv, ("--config", "--env-config"))
-    with _quiet_import():
+    with quiet_import():
         from sacred import Experiment
     experiment = Experiment("icq")
     flags = _sacred_flags(experiment, rest)
@@ -93,7 +94,7 @@ def _sacred_flags(experiment: Any, argv: list[str]) -> dict[str, Any]:
 
 def parse_updates(words: list[str]) -> dict[str, Any]:
     """key=value words as nested values, read as Sacred reads them."""
-    with _quiet_import():
+    with quiet_import():
         from sacred.arg_parser import get_config_updates
 
     updates, named = get_config_updates(words)
@@ -105,15 +106,19 @@ def parse_updates(words: list[str]) -> dict[str, Any]:
 def _run_through_sacred(
     experiment: Any, settings: Settings, updates: dict[str, Any], flags: dict[str, Any]
 ) -> int:
-    from sacred.observers import FileStorageObserver
+    from utils.database import find_target
+    from utils.observers import DatabaseObserver, WholeFiles
 
+    target = find_target(flags["--mongo_db"])
     token = flags["--id"] or _new_token(settings.values["name"])
     record = settings.run.results / "sacred" / token
     if record.exists():
         raise ConfigError(f"--id={token}: {record} is there already; choose another id")
     experiment.logger = None
     experiment.add_config(settings.values)
-    experiment.observers.append(FileStorageObserver(settings.run.results / "sacred"))
+    experiment.observers.append(WholeFiles(settings.run.results / "sacred"))
+    if target:
+        experiment.observers.append(DatabaseObserver(target, settings.run.results))
 
     trainer = None if flags["COMMAND"] else _build(settings, token)
 
@@ -124,6 +129,7 @@ def _run_through_sacred(
 
     options = flags | {"--id": token, "--capture": flags["--capture"] or "sys"}
     options["--debug"] = True  # mistakes come back to main
+    options["--mongo_db"] = None  # Sacred would record it, password and all
     try:
         experiment.run(flags["COMMAND"], updates, options=options)
     except (KeyboardInterrupt, GameError):
@@ -141,7 +147,7 @@ def _build(settings: Settings, token: str) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet_import() -> Iterator[None]:
+def quiet_import() -> Iterator[None]:
     """Sacred 0.8.7 imports pkg_resources, which warns; constraints.txt keeps it working."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="pkg_resources is deprecated")

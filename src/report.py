@@ -23,17 +23,12 @@ from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationErro
 from scipy.special import stdtrit
 
 from utils.config import RunConfig, scenario
+from utils.curves import NAMES, draw, method_order, tasks_in_order
 from utils.errors import ConfigError, DataError, exit_code_of
 from utils.records import Run, Task, labels, quality, read_runs
 
 LAST = 5
-LEVELS = ["poor", "medium", "good", "mixed"]
 NOT_LEARNT = {"data", "script"}  # no number of seeds is said of them
-NAMES = {
-    "data": "data", "script": "script", "bc": "BC-MA", "bcq": "BCQ-MA", "cql": "CQL-MA",
-    "icq_official": "ICQ-MA, official code", "icq": "ICQ-MA",
-    "bc_continuous": "BC", "icq_softmax": "ICQ, Z by the batch", "icq_vae": "ICQ, Z by a VAE",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,10 +99,10 @@ def table(rows: list[Row]) -> str:
     groups: dict[Task, dict[str, list[Row]]] = defaultdict(dict)
     for row in rows:
         groups[row.task].setdefault(row.algorithm, []).append(row)
-    tasks = _tasks(groups)
+    tasks = tasks_in_order(groups)
     found = {task: groups.get((*task[:2], ""), {}) | groups[task] for task in tasks}
     names = {name for methods in found.values() for name in methods}
-    methods = sorted(names, key=_method_order)
+    methods = sorted(names, key=method_order)
     seeds, won = usual_seeds(rows), any(row.battle_won_mean for row in rows)
     lines = [["data set", *(NAMES.get(name, name) for name in methods)]]
     for task in tasks:
@@ -118,16 +113,6 @@ def table(rows: list[Row]) -> str:
         lines[0][0] = "method"
     lines.insert(1, ["---", *["---:"] * (len(lines[0]) - 1)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _tasks(found: Iterable[Task]) -> list[Task]:
-    """In order, each once; live runs' tasks, which have no level, only if there are no others."""
-    tasks = sorted(set(found), key=lambda t: (*t[:2], t[2] not in LEVELS, _level(t[2]), t[2]))
-    return [task for task in tasks if task[2]] or tasks
-
-
-def _level(quality: str) -> int:
-    return LEVELS.index(quality) if quality in LEVELS else 0
 
 
 def usual_seeds(rows: list[Row]) -> int:
@@ -160,64 +145,6 @@ def _cell(rows: list[Row], usual: int, won: bool) -> str:
     as_usual = n == usual or rows[0].algorithm in NOT_LEARNT
     seeds = "" if as_usual else f", {_seeds(n)}"
     return f"{mean:.2f} ± {mean - low:.2f}{battles}{seeds}"
-
-
-def draw(runs: list[Run], rows: list[Row], path: Path) -> None:
-    """Learning curves, a row of panels for each map: mean over seeds, and their range."""
-    from matplotlib.figure import Figure
-
-    names = labels(runs)
-    colors = {name: f"C{i}" for i, name in enumerate(sorted(set(names), key=_method_order))}
-    tasks = _tasks(run.task for run in runs)
-    maps = list(dict.fromkeys(task[:2] for task in tasks))
-    columns = max(sum(task[:2] == place for task in tasks) for place in maps)
-    figure = Figure(figsize=(3.4 * columns + 0.6, 2.7 * len(maps) + 0.6), layout="constrained")
-    panels = figure.subplots(len(maps), columns, squeeze=False)
-    for place, line in zip(maps, panels, strict=True):
-        of_map = [task for task in tasks if task[:2] == place]
-        for panel in line[len(of_map) :]:
-            panel.remove()
-        for panel, task in zip(line, of_map, strict=False):
-            curves: dict[str, list[list[tuple[int, float]]]] = defaultdict(list)
-            for run, name in zip(runs, names, strict=True):
-                if run.task == task:
-                    curves[name].append(run.stats["test_return_mean"])
-            for name in sorted(curves, key=_method_order):
-                _draw_curves(panel, curves[name], colors[name], NAMES.get(name, name))
-            _draw_levels(panel, task, rows)
-            panel.set(title=" ".join(filter(None, task)))
-        line[0].set_ylabel("test return")
-    figure.supxlabel("t_env")
-    shown = dict(zip(*reversed(_legend(figure)), strict=True))
-    figure.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=2 * columns)
-    figure.savefig(path, dpi=100)
-
-
-def _draw_curves(panel: Any, curves: list[list[tuple[int, float]]], color: str, name: str) -> None:
-    common = min(len(curve) for curve in curves)
-    times = [t for t, _ in curves[0][:common]]
-    values = np.array([[v for _, v in curve[:common]] for curve in curves])
-    panel.plot(times, values.mean(0), color=color, label=name)
-    panel.fill_between(times, values.min(0), values.max(0), color=color, alpha=0.2)
-
-
-def _draw_levels(panel: Any, task: Task, rows: list[Row]) -> None:
-    for row in rows:
-        if row.task == task and row.algorithm == "data":
-            panel.axhline(row.return_mean, color="black", linestyle="--", label="data")
-        if row.task == (*task[:2], "") and row.algorithm == "script":
-            panel.axhline(row.return_mean, color="gray", linestyle=":", label="script")
-
-
-def _legend(figure: Any) -> tuple[list[Any], list[str]]:
-    """Handles and names of all panels; the same name again replaces the first."""
-    pairs = [panel.get_legend_handles_labels() for panel in figure.axes]
-    return [h for handles, _ in pairs for h in handles], [n for _, names in pairs for n in names]
-
-
-def _method_order(name: str) -> tuple[int, str]:
-    """As in NAMES; what is not there comes last."""
-    return (list(NAMES).index(name) if name in NAMES else len(NAMES)), name
 
 
 def write_csv(rows: list[Row], path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import sys
 import threading
@@ -46,6 +47,10 @@ class GameError(UserError):
     """An environment's process that keeps dying."""
 
 
+class DatabaseError(UserError):
+    """A database that does not answer or does not take what it is given."""
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM, which then ends a program as Ctrl-C does: whatever it holds is let go of."""
 
@@ -59,7 +64,7 @@ def exit_code_of(program: Callable[[], int]) -> int:
         with _sigterm_as_interrupt():
             return program()
     except UserError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.stderr.write(f"{type(error).__name__}: {without_password(str(error))}\n")
         return error.exit_code
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
@@ -71,6 +76,11 @@ def exit_code_of(program: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted.\n")
         return 130
+
+
+def without_password(text: str) -> str:
+    """A message that repeats a command line, without a database's user and password."""
+    return re.sub(r"(?i)(mongo[\w+]*://).*@|[^\s/:=]+:[^\s/]+@", r"\1***@", text)
 
 
 @contextlib.contextmanager
