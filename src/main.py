@@ -52,7 +52,7 @@ def _main(argv: list[str]) -> int:
     with quiet_import():
         from sacred import Experiment
     experiment = Experiment("icq")
-    flags = _sacred_flags(experiment, rest)
+    flags = sacred_flags(experiment, rest)
     updates = parse_updates(flags["UPDATE"])
     settings = load_settings(names["--config"], names["--env-config"], updates)
     settings = with_recorded_env_args(settings, updates.get("env_args", {}))
@@ -75,7 +75,7 @@ def take_flags(argv: list[str], flags: tuple[str, ...]) -> tuple[dict[str, str],
     return values, rest
 
 
-def _sacred_flags(experiment: Any, argv: list[str]) -> dict[str, Any]:
+def sacred_flags(experiment: Any, argv: list[str]) -> dict[str, Any]:
     """Sacred's flags, COMMAND and UPDATE (what stands behind `with`), read by its own usage."""
     from docopt import DocoptExit, docopt
 

@@ -1,7 +1,8 @@
-"""python src/sweep.py --config=ALG,... --env-config=ENV [--jobs=N] with key=value,value ...
+"""python src/sweep.py --config=ALG,... --env-config=ENV [--jobs=N] [-m DB] with key=value,value
 
 Runs every combination of the values, N at a time, each as its own `python src/main.py`. What is
 already completed in the results folder is left out, so an interrupted sweep is simply repeated.
+Sacred's flags (-m, -c, ...) are each run's.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from main import parse_updates, take_flags
+from main import parse_updates, quiet_import, sacred_flags, take_flags
 from utils.config import ROOT, available, load_settings
+from utils.database import find_target
 from utils.errors import ConfigError, exit_code_of
 from utils.logging import progress_bar
 from utils.records import completed_configs
@@ -34,14 +37,29 @@ def _main(argv: list[str]) -> int:
     jobs = flags["--jobs"] or str(os.cpu_count() or 1)
     if not jobs.isdigit() or int(jobs) < 1:
         raise ConfigError(f"--jobs={jobs} must be 1 or more")
-    return run_all(pending(_combinations(flags, rest)), int(jobs))
+    sacreds = _sacreds(rest)
+    updates = sacreds["UPDATE"]
+    each = [word for word in rest if word not in [*updates, "with"]]
+    return run_all(pending(_combinations(flags, updates)), int(jobs), each)
 
 
-def _combinations(flags: dict[str, str], rest: list[str]) -> list[tuple[list[str], dict[str, Any]]]:
+def _sacreds(words: list[str]) -> dict[str, Any]:
+    """Sacred's flags and UPDATE, what stands behind `with`; ConfigError on what fits one run."""
+    with quiet_import():
+        from sacred import Experiment
+    flags = sacred_flags(Experiment("icq"), words)
+    for given in (flags["COMMAND"], flags["--id"] and "--id"):
+        if given:
+            raise ConfigError(f"{given} is for one run, not for a sweep")
+    find_target(flags["--mongo_db"])
+    return flags
+
+
+def _combinations(
+    flags: dict[str, str], updates: list[str]
+) -> list[tuple[list[str], dict[str, Any]]]:
     """(command, its checked configuration) for every combination of the comma-separated values."""
-    if rest and rest[0] != "with":
-        raise ConfigError(f"{rest[0]}: write `with` before the first key=value")
-    pairs = [word.partition("=") for word in rest[1:]]
+    pairs = [word.partition("=") for word in updates]
     choices = [[f"{key}={value}" for value in values.split(",")] for key, _, values in pairs]
     found = []
     for alg, *words in itertools.product(flags["--config"].split(","), *choices):
@@ -71,12 +89,15 @@ def _completed(folder: Path) -> list[dict[str, Any]]:
     return configs + [config | {"checkpoint_path": ""} for config in resumed]
 
 
-def run_all(commands: list[list[str]], jobs: int) -> int:
-    """Run `python src/main.py` with each of the commands' words, `jobs` at a time -> exit code."""
+def run_all(commands: list[list[str]], jobs: int, flags: Sequence[str] = ()) -> int:
+    """Run `python src/main.py` with each of the commands' words, `jobs` at a time -> exit code.
+
+    All get the flags, too, which are not shown: there may be a password in them.
+    """
     bar = progress_bar(len(commands), 0, " runs")
     failures = 0
     with ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(_run_one, command): command for command in commands}
+        futures = {pool.submit(_run_one, [*flags, *command]): command for command in commands}
         try:
             for future in as_completed(futures):
                 code, last_line = future.result()

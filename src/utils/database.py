@@ -187,18 +187,21 @@ def sync_run(database: Database, results: Path, run_id: str, final: bool = True)
 
 
 def _write(collection: Any, document: dict[str, Any], stored: dict[str, Any] | None) -> bool:
-    """Insert it, or set what differs; what others added (Omniboard's tags and notes) stays."""
+    """Insert it, or replace it where it differs; what others added (Omniboard's tags) stays.
+
+    nx-27017 turns a date into a string in an update, but not in a replacement.
+    """
     from sacred.observers.mongo import force_bson_encodeable
 
     ours: Any = force_bson_encodeable(document)
     ours = _as_stored(ours)
     if stored is None:
         collection.insert_one(ours)
-        return True
-    changes = {k: v for k, v in ours.items() if k not in stored or stored[k] != v}
-    if changes:
-        collection.update_one({"_id": ours["_id"]}, {"$set": changes})
-    return bool(changes)
+    elif stored != (ours := {**stored, **ours}):
+        collection.replace_one({"_id": ours["_id"]}, ours)
+    else:
+        return False
+    return True
 
 
 def _as_stored(document: dict[str, Any]) -> dict[str, Any]:
