@@ -12,7 +12,6 @@ from components.episode_batch import EpisodeBatch
 from components.replay_buffer import ReplayBuffer
 from controllers import REGISTRY as mac_REGISTRY
 from envs import REGISTRY as env_REGISTRY
-from envs import game_of
 from learners import REGISTRY as le_REGISTRY
 from learners.base import Learner
 from runners import REGISTRY as r_REGISTRY
@@ -210,16 +209,18 @@ class Trainer:
 
     def _check_same(self, theirs: dict[str, Any], folder: Path) -> None:
         """The same experiment must go on, or for an evaluation at least the same game."""
-        ours = self.settings.values
-        if theirs.get("env") == ours["env"]:  # env_args that change nothing of the game are free
-            theirs, ours = (
-                c | {"env_args": game_of(c["env"], c["env_args"])} for c in (theirs, ours)
-            )
-        game = ["env", "env_args"]
+        ours, theirs = self._flat(self.settings.values), self._flat(theirs)
+        game = ["env", *sorted(k for k in ours | theirs if k.startswith("env_args."))]
         rest = [] if self.config.evaluate else sorted(ours.keys() - FREE_TO_CHANGE - {*game})
         for key in [*game, *(["name"] if rest else []), *rest]:
-            if theirs.get(key) != ours[key]:
+            if theirs.get(key) != ours.get(key):
                 raise CheckpointError(
                     f"{folder} was made with {key}={theirs.get(key)}, this run has "
-                    f"{key}={ours[key]}; use the same value"
+                    f"{key}={ours.get(key)}; use the same value"
                 )
+
+    def _flat(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Every one of env_args a key of its own, but for those that change nothing of the game."""
+        free = env_REGISTRY[self.config.env].FREE_ARGS
+        args = {f"env_args.{k}": v for k, v in values["env_args"].items() if k not in free}
+        return {k: v for k, v in values.items() if k != "env_args"} | args

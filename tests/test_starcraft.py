@@ -98,7 +98,7 @@ def test_what_was_learnt_without_the_game_is_evaluated_with_it(
     learnt = without_the_game(*words, f"dataset={recorded}", f"local_results_path={tmp_path / 'r'}")
     assert learnt.returncode == 0, learnt.stderr
     evaluate = ["evaluate=True", f"checkpoint_path={tmp_path / 'r/models/there'}"]
-    assert run("icq", tmp_path / "r", "env_args.map_name=3m", "save_replay=True", *evaluate) == 0
+    assert run("icq", tmp_path / "r", "save_replay=True", *evaluate) == 0
     assert "test_return_mean" in (tmp_path / "r/metrics/run.csv").read_text()
     shown = [line for line in capsys.readouterr().out.splitlines() if "Replay: " in line]
     replays = [Path(line.partition("Replay: ")[2]) for line in shown]
