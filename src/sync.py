@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from main import quiet_import
-from utils.database import VARIABLE, Database, find_target, open_database, sync_run
+from utils.database import VARIABLE, Database, find_target, open_database
+from utils.database_sync import sync_run
 from utils.errors import ConfigError, DataError, exit_code_of, without_password
 from utils.logging import progress_bar
 

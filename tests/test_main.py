@@ -92,18 +92,6 @@ def test_a_checkpoint_is_evaluated_without_data(
     assert lines[1] == [line for line in trained if "test_return_mean" in line][-1]
 
 
-def test_many_runs_may_start_at_once(tmp_path: Path, two_step_file: Path) -> None:
-    words = ["--config=bc", "--env-config=two_step", "with", *TINY, f"dataset={two_step_file}"]
-    command = [sys.executable, str(ROOT / "src/main.py"), *words, f"local_results_path={tmp_path}"]
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(4)
-    ]
-    assert [process.wait() for process in processes] == [0] * 4
-    assert len(list(tmp_path.glob("sacred/*/run.json"))) == 4
-    assert len(list(tmp_path.glob("metrics/*.csv"))) == 4
-
-
 def test_tensorboard_and_sacreds_flags(tmp_path: Path, two_step_file: Path) -> None:
     words = ["--config=bc", "--env-config=two_step", "-c", "a comment", "--id=mine", "with", *TINY]
     words += [f"dataset={two_step_file}", f"local_results_path={tmp_path}", "use_tensorboard=True"]

@@ -13,7 +13,8 @@ from typing import Any
 from sacred.observers import FileStorageObserver, RunObserver
 from sacred.utils import IntervalTimer
 
-from utils.database import Target, open_database, sync_run
+from utils.database import Target, open_database
+from utils.database_sync import sync_run
 from utils.errors import DataError, UserError
 
 FINAL_WAIT = 30.0
