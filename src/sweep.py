@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from data.recorded import with_recorded_env_args
 from main import parse_updates, quiet_import, sacred_flags, take_flags
 from utils.config import ROOT, available, load_settings
 from utils.database import find_target
@@ -64,7 +65,9 @@ def _combinations(
     found = []
     for alg, *words in itertools.product(flags["--config"].split(","), *choices):
         names = [f"--config={alg}", f"--env-config={flags['--env-config']}"]
-        settings = load_settings(alg, flags["--env-config"], parse_updates(words))
+        changes = parse_updates(words)
+        settings = load_settings(alg, flags["--env-config"], changes)
+        settings = with_recorded_env_args(settings, changes.get("env_args", {}))
         found.append(([*names, *(["with", *words] if words else [])], settings.values))
     return found
 
