@@ -41,7 +41,7 @@ def sc2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(STAND_IN))
     monkeypatch.setattr(sc2_module, "_info", functools.cache(sc2_module._info.__wrapped__))
     yield path
-    for name in [name for name in sys.modules if name.partition(".")[0] == "smac"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("smac", "pysc2")]:
         del sys.modules[name]
     gone(path)
 

@@ -9,6 +9,7 @@ built anew, in a new process.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -26,6 +27,7 @@ from utils.errors import ConfigError, NotInstalledError
 from utils.provenance import package_versions
 
 MOVES = ("no_op", "stop", "north", "south", "east", "west")
+DIFFICULTIES = "123456789A"
 OURS = {"game_timeout", "game_restarts"}
 """The env_args that are not SMAC's."""
 
@@ -56,25 +58,31 @@ class SC2Env(ProcessEnv):
     @staticmethod
     def check_installed(env_args: dict[str, Any]) -> None:
         """NotInstalledError where SMAC, the game or the map is not here; nothing is imported."""
-        missing = [*_missing_smac(), *_missing_game(env_args["map_name"])]
+        missing = _missing_smac()
+        missing += _missing_game(
+            env_args["map_name"], None if missing else env_args["game_version"]
+        )
         if missing:
             raise NotInstalledError(f"env=sc2: {'; '.join(missing)}; {WAYS_ON}")
 
     @staticmethod
     def env_info(env_args: dict[str, Any]) -> EnvInfo:
         """SMAC's numbers of the map; the game is not needed."""
+        _check_args(env_args)
         return _info(tuple(sorted(env_args.items(), key=lambda item: item[0])))
 
     @staticmethod
     def versions(env_args: dict[str, Any]) -> dict[str, str]:
         """The game's build and SMAC's version."""
-        builds = [path.parent.name for path in _binaries()]
-        newest = max(builds, key=lambda name: int(name.removeprefix("Base")), default="none")
-        return {"sc2_build": env_args["game_version"] or newest} | package_versions("SMAC", "pysc2")
+        build = "none"
+        with contextlib.suppress(ImportError):
+            build = _build(env_args["game_version"])
+        return {"sc2_build": build} | package_versions("SMAC", "pysc2")
 
     def save_replay(self, folder: Path) -> list[Path]:
         """Of every game, from its start; into env_args.replay_dir if that is set."""
-        return super().save_replay(ROOT / self._replay_dir if self._replay_dir else folder)
+        own = Path(self._replay_dir).expanduser()
+        return super().save_replay(ROOT / own if self._replay_dir else folder)
 
 
 class SC2Game(PyMARLGame):
@@ -84,10 +92,13 @@ class SC2Game(PyMARLGame):
         os.environ["SC2PATH"] = str(sc2_path())
         seed = seed % 2**31 if env_args["seed"] is None else env_args["seed"]
         super().__init__(_starcraft2env(env_args | {"seed": seed}))
+        self._launched = False
 
     def reset(self, seed: int) -> Observation:
         """Begin an episode."""
-        restarts = self.env.force_restarts
+        if self._launched:  # else a reset within the first episode launches another game
+            self.env._episode_count = max(self.env._episode_count, 1)
+        self._launched, restarts = True, self.env.force_restarts
         shown = super().reset(seed)
         if self.env.force_restarts != restarts:
             raise ConnectionError("the game died while an episode began")
@@ -117,8 +128,19 @@ def sc2_path() -> Path:
     return Path(os.environ.get("SC2PATH") or ROOT / "3rdparty" / "StarCraftII").expanduser()
 
 
-def _binaries() -> list[Path]:
-    return list(sc2_path().glob("Versions/Base*/SC2_x64"))
+def _build(game_version: str | None) -> str:
+    """The folder of the build that pysc2 takes: of that version, or the one with most behind it."""
+    if game_version is None:
+        found = [int(p.name[4:]) for p in sc2_path().glob("Versions/Base*") if p.name[4:].isdigit()]
+        return f"Base{max(found, default=0):05d}"
+    from pysc2.run_configs import lib  # pyright: ignore[reportMissingImports]
+
+    if game_version not in lib.VERSIONS:
+        raise ConfigError(
+            f"env_args.game_version={game_version} is not known to pysc2"
+            f"{nearest(str(game_version), lib.VERSIONS)}"
+        )
+    return f"Base{lib.VERSIONS[game_version].build_version:05d}"
 
 
 def _missing_smac() -> list[str]:
@@ -134,14 +156,28 @@ def _missing_smac() -> list[str]:
     return []
 
 
-def _missing_game(map_name: str) -> list[str]:
-    path = os.environ.get("SC2PATH")
+def _missing_game(map_name: str, game_version: str | None) -> list[str]:
+    path, build = os.environ.get("SC2PATH"), _build(game_version)
     where = f"SC2PATH={path}" if path else f"SC2PATH is not set, so {sc2_path()}"
-    if not _binaries():
-        return [f"StarCraft II is not there ({where} has no Versions/Base*/SC2_x64)"]
-    if not list(sc2_path().glob(f"[Mm]aps/**/{map_name}.SC2Map")):
-        return [f"{where} has no map {map_name}.SC2Map in Maps/SMAC_Maps"]
+    if not (sc2_path() / "Versions" / build / "SC2_x64").is_file():
+        wanted = "Base*" if build == "Base00000" else build
+        return [f"StarCraft II is not there ({where} has no Versions/{wanted}/SC2_x64)"]
+    if not (sc2_path() / "Maps" / "SMAC_Maps" / f"{map_name}.SC2Map").is_file():
+        return [f"{where} has no map Maps/SMAC_Maps/{map_name}.SC2Map"]
     return []
+
+
+def _check_args(env_args: dict[str, Any]) -> None:
+    """What SMAC would find out when the game runs already."""
+    if env_args["difficulty"] not in DIFFICULTIES:
+        raise ConfigError(
+            f"env_args.difficulty={env_args['difficulty']} must be one of {' '.join(DIFFICULTIES)}"
+        )
+    if "/" in env_args["replay_prefix"]:
+        raise ConfigError(
+            f"env_args.replay_prefix={env_args['replay_prefix']} begins a file's name; the folder "
+            "is env_args.replay_dir"
+        )
 
 
 def _starcraft2env(env_args: dict[str, Any]) -> Any:

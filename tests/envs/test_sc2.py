@@ -203,7 +203,38 @@ def test_versions_name_the_build(sc2: Path) -> None:
     assert SC2Env.versions(args)["sc2_build"] == "Base75689"
     install(sc2, build=80188)
     assert SC2Env.versions(args)["sc2_build"] == "Base80188"
-    assert SC2Env.versions(args | {"game_version": "4.10"})["sc2_build"] == "4.10"
+    assert SC2Env.versions(args | {"game_version": "4.10"})["sc2_build"] == "Base75689"
+    (sc2 / "Versions/Base90136").mkdir()  # which pysc2 would take, and find no game in
+    assert SC2Env.versions(args)["sc2_build"] == "Base90136"
+    with pytest.raises(NotInstalledError, match=r"has no Versions/Base90136/SC2_x64\)"):
+        SC2Env.check_installed(args)
+    SC2Env.check_installed(args | {"game_version": "4.10.0"})
+    with pytest.raises(ConfigError, match="=4.13 is not known to pysc2; did you mean"):
+        SC2Env.check_installed(args | {"game_version": "4.13"})
+
+
+@pytest.mark.parametrize(
+    ("arg", "message"),
+    [
+        ({"difficulty": "B"}, "env_args.difficulty=B must be one of 1 2 3 4 5 6 7 8 9 A"),
+        ({"replay_prefix": "a/b"}, "env_args.replay_prefix=a/b begins a file's name; the folder is "
+         "env_args.replay_dir"),
+    ],
+)  # fmt: skip
+def test_what_smac_would_find_too_late(arg: dict[str, str], message: str, sc2: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        settings(**arg)
+    assert str(error.value) == message
+
+
+def test_a_reset_within_an_episode_keeps_the_game(sc2: Path) -> None:
+    with battles(1) as env:
+        env.reset(1)
+        env.step(np.ones((1, 3), dtype=int))
+        before = games(sc2)
+        env.reset(2)
+        assert games(sc2) == before
+        play(env)
 
 
 @pytest.mark.parametrize("path", [None, "/nowhere/StarCraftII"])
@@ -236,7 +267,7 @@ def test_another_projects_smac_is_told_from_it(
 
 def test_a_map_that_is_not_installed_is_named(sc2: Path) -> None:
     SC2Env.check_installed(settings().run.env_args)
-    with pytest.raises(NotInstalledError, match=r"has no map MMM.SC2Map in Maps/SMAC_Maps"):
+    with pytest.raises(NotInstalledError, match="has no map Maps/SMAC_Maps/MMM"):
         SC2Env.check_installed(settings(map_name="MMM").run.env_args)
 
 
