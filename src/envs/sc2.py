@@ -59,9 +59,8 @@ class SC2Env(ProcessEnv):
     def check_installed(env_args: dict[str, Any]) -> None:
         """NotInstalledError where SMAC, the game or the map is not here; nothing is imported."""
         missing = _missing_smac()
-        missing += _missing_game(
-            env_args["map_name"], None if missing else env_args["game_version"]
-        )
+        version = None if missing else env_args["game_version"]  # SMAC brings what knows versions
+        missing += _missing_game(env_args["map_name"], version)
         if missing:
             raise NotInstalledError(f"env=sc2: {'; '.join(missing)}; {WAYS_ON}")
 
@@ -130,17 +129,18 @@ def sc2_path() -> Path:
 
 def _build(game_version: str | None) -> str:
     """The folder of the build that pysc2 takes: of that version, or the one with most behind it."""
-    if game_version is None:
+    if game_version in (None, "latest"):
         found = [int(p.name[4:]) for p in sc2_path().glob("Versions/Base*") if p.name[4:].isdigit()]
         return f"Base{max(found, default=0):05d}"
     from pysc2.run_configs import lib  # pyright: ignore[reportMissingImports]
 
-    if game_version not in lib.VERSIONS:
+    version = f"{game_version}.0" if str(game_version).count(".") == 1 else str(game_version)
+    if not isinstance(game_version, str) or version not in lib.VERSIONS:
         raise ConfigError(
             f"env_args.game_version={game_version} is not known to pysc2"
-            f"{nearest(str(game_version), lib.VERSIONS)}"
+            f"{nearest(version, lib.VERSIONS)}; it is written env_args.game_version='\"4.10\"'"
         )
-    return f"Base{lib.VERSIONS[game_version].build_version:05d}"
+    return f"Base{lib.VERSIONS[version].build_version:05d}"
 
 
 def _missing_smac() -> list[str]:
