@@ -1,9 +1,9 @@
 """Any Gymnasium task of many agents with Tuple spaces, as EPyMARL's gymma (extra `gymma`).
 
 Level-based foraging and the multi-robot warehouse, say. A task may mask actions by `action_mask`
-or `avail_actions` in its info or by `get_avail_actions()`, have a `get_state()`, and say
-`battle_won`. A time limit is a truncation: some tasks call their own an end, so a limit among a
-task's registered arguments is moved behind `time_limit`.
+or `avail_actions` in its info or by `get_avail_actions()`, have a `get_state()` of `state_size`
+numbers, and say `battle_won`. A time limit is a truncation: some tasks call their own an end, so a
+limit among a task's registered arguments is moved behind `time_limit`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class GymmaGame(Game):
             )
         self._spaces = AgentSpaces(f"env_args.key={key}", list(observations), list(actions))
         self.raw = self._task.unwrapped
-        self._own_state = hasattr(self.raw, "get_state")
+        self._own_state = hasattr(self.raw, "get_state") and hasattr(self.raw, "state_size")
         self._own_masks = hasattr(self.raw, "get_avail_actions")
         shape = self.raw.state_size if self._own_state else None
         self.info = self._spaces.info(time_limit, shape)
@@ -84,7 +84,8 @@ class GymmaGame(Game):
         obs, reward, terminated, truncated, info = self._task.step(self._spaces.actions(actions))
         self._time += 1
         ended = bool(np.all(terminated))
-        cut = bool(np.all(truncated)) or self._time >= self._time_limit
+        over = bool(np.all(np.logical_or(terminated, truncated)))  # each agent in its own way
+        cut = over or self._time >= self._time_limit
         common = self._scalar(np.atleast_1d(reward).tolist())
         won = bool(info.get("battle_won", False))
         return Outcome(self._observation(obs, info), common, ended, cut and not ended, won)

@@ -6,7 +6,8 @@ which is not played. A task may mask actions by `action_mask` in an agent's info
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy as np
 from envs.base import EnvInfo, Observation
 from envs.games import Game, Outcome, SerialEnv
 from envs.spaces import AgentSpaces, scalarisation
-from utils.errors import ConfigError, MissingExtraError
+from utils.config import nearest
+from utils.errors import ConfigError, MissingExtraError, NotInstalledError
 from utils.provenance import package_versions
 
 
@@ -119,5 +121,18 @@ def _make(key: str, kwargs: dict[str, Any]) -> Any:
 def _import(key: str) -> Any:
     try:
         return importlib.import_module(key)
-    except ImportError as error:
-        raise MissingExtraError(f"env_args.key={key}", "pettingzoo") from error
+    except ModuleNotFoundError as error:
+        package = key.rpartition(".")[0]
+        if not package or error.name != key:
+            raise MissingExtraError(f"env_args.key={key}", "pettingzoo") from error
+        close = nearest(key, [f"{package}.{name}" for name in _modules(package)])
+        raise ConfigError(f"env_args.key={key}: {package} has no such task{close}") from error
+    except ImportError as error:  # PettingZoo's way to say where a task has gone, what it needs
+        reason = " ".join(str(error).split())
+        raise NotInstalledError(f"env_args.key={key}: {reason}") from error
+
+
+def _modules(package: str) -> list[str]:
+    spec = importlib.util.find_spec(package)
+    places = spec.submodule_search_locations if spec else None
+    return [module.name for module in pkgutil.iter_modules(places or [])]
