@@ -186,6 +186,13 @@ def test_a_limit_that_the_user_gives_the_task_stays_the_tasks() -> None:
     assert ends(play(make("SteppingWalkers-v0"), walk("....."))) == [(5, "runs")]
 
 
+def test_what_is_registered_stays_as_it_is() -> None:
+    for key in ("LimitedWalkers-v0", "Walkers-v0"):
+        before = dict(gymnasium.registry[key].kwargs)
+        make(key, limit=7, common=True)
+        assert gymnasium.registry[key].kwargs == before
+
+
 def test_a_limit_of_gymnasiums_is_a_limit() -> None:
     assert ends(play(make("TimedWalkers-v0"), walk("......"))) == [(4, "limit")]
 

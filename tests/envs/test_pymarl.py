@@ -16,11 +16,14 @@ from envs.pymarl import PyMARLGame, read_env_info, read_step
 
 LIMIT = 5
 INFO = EnvInfo(2, 3, 2, 3, LIMIT, action_names=("stay", "work", "end"))
-WORK, END = [1, 1], [0, 2]
+WORK, END, LOSE = [1, 1], [0, 2], [1, 2]
 
 
 class Mine:
-    """PyMARL's way: seeded when built, lists everywhere; action 2 ends, both working pays 1.5."""
+    """PyMARL's way: seeded when built, lists everywhere.
+
+    Both working pays 1.5, agent 1's action 2 ends it, and wins where the other stays.
+    """
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -37,7 +40,8 @@ class Mine:
         end, reward = self._move(actions)
         limit = self.time == LIMIT
         info = {"episode_limit": True} if limit and not end else {}
-        return reward, end or limit, info | ({"battle_won": True} if end else {})
+        won = {"battle_won": True} if actions == END else {}
+        return reward, end or limit, info | won
 
     def get_obs(self) -> list[list[float]]:
         return [[self.start, self.time], [0.5, -self.time]]
@@ -68,7 +72,7 @@ class Theirs(Mine):
 
     def step(self, actions: list[int]) -> tuple[Any, ...]:
         end, reward = self._move(actions)
-        limit, info = self.time == LIMIT, {"battle_won": end}
+        limit, info = self.time == LIMIT, {"battle_won": actions == END}
         return self.get_obs(), np.float64(reward), end, np.bool_(limit), info
 
 
@@ -97,7 +101,7 @@ class Processes(ProcessEnv):
 
 
 Make = Callable[[int], VectorEnv]
-ENDS = [END, *[WORK] * 6], [*[WORK] * 4, END, *[WORK] * 2], [WORK] * 7
+ENDS = [END, *[WORK] * 6], [*[WORK] * 4, END, *[WORK] * 2], [WORK] * 7, [WORK, LOSE, *[WORK] * 5]
 
 
 @pytest.fixture(params=["mine", "theirs"])
@@ -180,13 +184,13 @@ def test_a_seed_is_given_to_those_who_take_one() -> None:
 
 
 def test_ends_limits_and_idling(make: Make) -> None:
-    env = make(3)
+    env = make(4)
     for _ in range(2):
         played = play(env, *ENDS)
-        assert ends(played) == [(1, "end"), (5, "end"), (5, "limit")]
-        assert played.battle_won.sum(0).tolist() == [1, 1, 0]
-        assert played.rewards.sum(0).tolist() == [0, 6, 7.5]
-        assert played.observation.state[-1, :, 1].tolist() == [1, 5, 5]
+        assert ends(played) == [(1, "end"), (5, "end"), (5, "limit"), (2, "end")]
+        assert played.battle_won.sum(0).tolist() == [1, 1, 0, 0]
+        assert played.rewards.sum(0).tolist() == [0, 6, 7.5, 1.5]
+        assert played.observation.state[-1, :, 1].tolist() == [1, 5, 5, 2]
 
 
 def test_the_promises_are_kept_in_this_process() -> None:
@@ -194,9 +198,9 @@ def test_the_promises_are_kept_in_this_process() -> None:
 
 
 def test_in_processes_it_is_the_same() -> None:
-    here = play(Serial(INFO, [theirs(0) for _ in range(3)]), *ENDS, seed=4)
-    env = Processes(INFO, theirs, 3, timeout=60.0, restarts=0)
+    here = play(Serial(INFO, [theirs(0) for _ in range(4)]), *ENDS, seed=4)
+    env = Processes(INFO, theirs, 4, timeout=60.0, restarts=0)
     there = play(env, *ENDS, seed=4)
     env.close()
     assert same(here, there)
-    assert len(set(there.observation.state[0, :, 0].tolist())) == 3
+    assert len(set(there.observation.state[0, :, 0].tolist())) == 4

@@ -30,9 +30,9 @@ def skip_without_it() -> None:
     pytest.importorskip("smaclite", exc_type=ImportError)
 
 
-def battle(game: SMACliteGame, seed: int) -> list[Observation]:
+def battle(game: SMACliteGame, seed: int, chance: int = 0) -> list[Observation]:
     """All that a battle at random shows."""
-    rng, shown = np.random.default_rng(seed), [game.reset(seed)]
+    rng, shown = np.random.default_rng(chance), [game.reset(seed)]
     while True:
         avail = shown[-1].avail_actions
         outcome = game.step((rng.random(avail.shape) * avail).argmax(-1))
@@ -104,7 +104,7 @@ def test_numbers(map_name: str, numbers: str, capsys: pytest.CaptureFixture[str]
 def test_the_medivac_can_heal_everyone() -> None:
     skip_without_it()
     game = SMACliteGame(args("MMM"), 0)
-    healed = np.any([o.avail_actions[0, 6:] for s in range(4) for o in battle(game, s)], axis=0)
+    healed = np.any([o.avail_actions[0, 6:] for s in range(4) for o in battle(game, s, s)], axis=0)
     assert healed.tolist() == [False, *[True] * 9]  # not itself; its own space lacks the last
 
 
@@ -113,6 +113,7 @@ def test_a_battle_depends_on_its_seed_alone() -> None:
     game = SMACliteGame(args(), 0)
     first = flat(battle(game, 1))
     assert flat(battle(game, 2)) != first
+    assert flat(battle(game, 1, chance=2)) != first
     assert flat(battle(game, 1)) == first == flat(battle(SMACliteGame(args(), 5), 1))
 
 

@@ -26,6 +26,8 @@ def unequal() -> AgentSpaces:
 def test_the_longest_of_each_counts(unequal: AgentSpaces) -> None:
     assert unequal.info(9) == EnvInfo(2, 3, 3, 6, 9)
     assert unequal.info(9, state_shape=4) == EnvInfo(2, 3, 3, 4, 9)
+    swapped = AgentSpaces("task", [LONG, SHORT], [Discrete(2), Discrete(3)])
+    assert swapped.info(9) == unequal.info(9)
 
 
 def test_observations_are_padded_with_zeros_and_make_the_state(unequal: AgentSpaces) -> None:
