@@ -19,10 +19,22 @@ from envs.gymma import GymmaGame
 from envs.processes import ProcessEnv
 from envs.spaces import AgentSpaces
 from utils.config import nearest
-from utils.errors import ConfigError, MissingExtraError, NotInstalledError
+from utils.errors import ConfigError, NotInstalledError
 from utils.provenance import package_versions
 
 TIMEOUT, RESTARTS = 60.0, 0  # seconds; it is Python, what breaks it once breaks it again
+LIMITS = {
+    "2s3z": 120, "3s5z": 150, "MMM": 150, "10m_vs_11m": 150, "3s5z_vs_3s6z": 170, "MMM2": 180,
+    "27m_vs_30m": 180, "bane_vs_bane": 200, "3s_vs_5z": 250, "2s_vs_1sc": 300, "corridor": 400,
+    "2c_vs_64zg": 400,
+}  # fmt: skip
+"""SMAC's time limits of the maps, in steps."""
+
+INSTALL = (
+    "pip install -c constraints.txt -e '.[smaclite]', then pip install --no-deps "
+    "git+https://github.com/uoe-agents/smaclite.git@0d6abbea1334011984ae4704a0ef7a33c36057d6 "
+    "(it asks for an Rtree that Python 3.11 has not)"
+)
 MOVES = ("no_op", "stop", "north", "south", "east", "west")
 
 
@@ -35,7 +47,7 @@ class SMACliteEnv(ProcessEnv):
 
     @staticmethod
     def check_installed(env_args: dict[str, Any]) -> None:
-        """NotInstalledError where SMAClite, or the C library of its Rtree, is not here."""
+        """NotInstalledError where SMAClite is not here."""
         _maps()
 
     @staticmethod
@@ -59,8 +71,9 @@ class SMACliteGame(GymmaGame):
                 f"env_args.map_name={name} is not a map of SMAClite{nearest(name, _maps())}; "
                 f"there are: {', '.join(_maps())}"
             )
+        limit = env_args["time_limit"] or LIMITS[name]
         with contextlib.redirect_stdout(None):  # it tells which collision avoidance it uses
-            super().__init__(f"smaclite:smaclite/{name}-v0", env_args["time_limit"], "sum", kwargs)
+            super().__init__(f"smaclite:smaclite/{name}-v0", limit, "sum", kwargs)
         self._spaces = self._spaces_of_all_actions(name)
         attacks = tuple(f"attack_{j}" for j in range(self.info.n_actions - len(MOVES)))
         self.info = dataclasses.replace(self.info, action_names=MOVES + attacks)
@@ -83,11 +96,8 @@ def _maps() -> list[str]:
     try:
         importlib.import_module("smaclite.env")  # `smaclite` alone succeeds after it has failed
         module: Any = importlib.import_module("smaclite")
-    except ImportError as error:
-        raise MissingExtraError("env=smaclite", "smaclite") from error
-    except OSError as error:
+    except (ImportError, OSError) as error:
         raise NotInstalledError(
-            f"env=smaclite: {error}; SMAClite's Rtree 1.0.0 brings it up to Python 3.10 only: "
-            "pip install 'Rtree>=1.0.1', whatever pip says of SMAClite"
+            f"env=smaclite needs SMAClite ({error}); install it with: {INSTALL}"
         ) from error
     return [preset.value.name for preset in module.MapPreset]
