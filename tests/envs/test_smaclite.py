@@ -68,7 +68,8 @@ def test_without_it_it_is_one_line(
             f"env=smaclite needs SMAClite ({reason}); install it with: pip install -c "
             "constraints.txt -e '.[smaclite]', then pip install --no-deps "
             "git+https://github.com/uoe-agents/smaclite.git@"
-            "0d6abbea1334011984ae4704a0ef7a33c36057d6 (it asks for an Rtree that Python 3.11 has not)"
+            "0d6abbea1334011984ae4704a0ef7a33c36057d6 "
+            "(it asks for an Rtree that Python 3.11 has not)"
         )
     for name in [name for name in sys.modules if name.partition(".")[0] == "smaclite"]:
         del sys.modules[name]
