@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from utils.errors import ConfigError, exit_code_of
 
@@ -14,8 +15,24 @@ SB3_LEVELS = "medium,expert,medium-expert,medium-replay,full-replay"
 
 def main(argv: list[str]) -> int:
     """Run the command -> its exit code."""
+    argv, words = _split_with(argv)
     args = _parser().parse_args(argv)
-    return exit_code_of(lambda: args.run(args))
+    args.words = words
+    return exit_code_of(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.words and args.run is not _record:
+        raise ConfigError(f"with {' '.join(args.words)}: `with` goes with record")
+    return args.run(args)
+
+
+def _split_with(argv: list[str]) -> tuple[list[str], list[str]]:
+    """What stands before and behind `with`."""
+    if "with" not in argv:
+        return argv, []
+    place = argv.index("with")
+    return argv[:place], argv[place + 1 :]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -23,32 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         required=True, metavar="record | inspect | check | convert | merge | manifest"
     )
-    record = commands.add_parser(
-        "record",
-        help="play and record: checkpoints of live runs, a policy trained for it, or chance",
-    )
-    record.add_argument("runs", nargs="*", type=Path, help="folders of results/models")
-    record.add_argument("--env-config", default="", help="with no runs: random play in this env")
-    record.add_argument("--sb3", default="", help="SAC or TD3: train it in --env-config, record it")
-    record.add_argument(
-        "--key", default="", help="with --env-config: its task or map, say Hopper-v5"
-    )
-    record.add_argument("--steps", type=int, help="with --sb3: of its training; 1,000,000")
-    record.add_argument("--save-every", type=int, help="with --sb3: steps; default a 24th of them")
-    record.add_argument(
-        "--results", type=Path, help="with --sb3: folder of its checkpoints; results"
-    )
-    record.add_argument("--levels", default="", help=f"{LEVELS}; with --sb3 {SB3_LEVELS}")
-    record.add_argument("--episodes", type=int, default=1000, help="in each file")
-    record.add_argument("--every", type=int, default=1, help="measure every Nth checkpoint")
-    record.add_argument("--policies", type=int, default=8, help="checkpoints in each file")
-    record.add_argument("--epsilon", type=float, default=EPSILON, help="share of random actions")
-    record.add_argument("--seed", type=int, default=1)
-    record.add_argument("--compress", action="store_true", help="for shipping: smaller, slower")
-    record.add_argument(
-        "--out", type=Path, help="folder; default offline_data/<env>/<map_name or key>"
-    )
-    record.set_defaults(run=_record)
+    _add_record(commands)
     inspect = commands.add_parser("inspect", help="print a file's card and save a picture of it")
     inspect.add_argument("file", help="of our format or D4RL's, or minari:ID")
     inspect.add_argument("--key", default="", help="the task of a D4RL file")
@@ -76,11 +68,47 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_record(commands: Any) -> None:
+    record = commands.add_parser(
+        "record",
+        help="play and record: checkpoints of live runs, a policy trained for it, or chance",
+    )
+    record.add_argument("runs", nargs="*", type=Path, help="folders of results/models")
+    record.add_argument(
+        "--env-config", default="",
+        help="with no runs: random play in this env; `with env_args.KEY=VALUE ...` may follow",
+    )  # fmt: skip
+    record.add_argument("--sb3", default="", help="SAC or TD3: train it in --env-config, record it")
+    record.add_argument(
+        "--key", default="", help="with --env-config: its task or map, say Hopper-v5"
+    )
+    record.add_argument("--steps", type=int, help="with --sb3: of its training; 1,000,000")
+    record.add_argument("--save-every", type=int, help="with --sb3: steps; default a 24th of them")
+    record.add_argument(
+        "--results", type=Path, help="with --sb3: folder of its checkpoints; results"
+    )
+    record.add_argument(
+        "--levels", default="",
+        help=f"{LEVELS}, or NAME=LOW:HIGH of mean returns; with --sb3 {SB3_LEVELS}",
+    )  # fmt: skip
+    record.add_argument("--episodes", type=int, default=1000, help="in each file")
+    record.add_argument("--every", type=int, default=1, help="measure every Nth checkpoint")
+    record.add_argument("--policies", type=int, default=8, help="checkpoints in each file")
+    record.add_argument("--epsilon", type=float, default=EPSILON, help="share of random actions")
+    record.add_argument("--seed", type=int, default=1)
+    record.add_argument("--compress", action="store_true", help="for shipping: smaller, slower")
+    record.add_argument(
+        "--out", type=Path, help="folder; default offline_data/<env>/<map_name or key>"
+    )
+    record.set_defaults(run=_record)
+
+
 def _record(args: argparse.Namespace) -> int:
     from data.recipes import record_levels, record_random
 
     _check_ranges(args)
     _check_together(args)
+    args.env_args = _env_args(args.words)
     args.levels = args.levels or (SB3_LEVELS if args.sb3 else LEVELS)
     if args.sb3:
         from data.record_sb3 import record_sb3
@@ -117,6 +145,8 @@ def _check_together(args: argparse.Namespace) -> None:
     for name, value in only_sb3.items():
         if value is not None and not args.sb3:
             raise ConfigError(f"--{name}={value} goes with --sb3")
+    if args.words and (args.runs or args.sb3 or not args.env_config):
+        raise ConfigError("`with` goes with --env-config and random play")
     if args.key and not args.env_config:
         raise ConfigError(f"--key={args.key} goes with --env-config")
     if args.runs and args.env_config:
@@ -125,6 +155,17 @@ def _check_together(args: argparse.Namespace) -> None:
         raise ConfigError("--sb3 trains its own policies; give it --env-config and no runs")
     if not args.runs and (args.epsilon != EPSILON or (args.levels and not args.sb3)):
         raise ConfigError("--levels and --epsilon need runs; without them play is random")
+
+
+def _env_args(words: list[str]) -> dict[str, Any]:
+    from main import parse_updates
+
+    updates = parse_updates(words) if words else {}
+    if updates.keys() - {"env_args"}:
+        raise ConfigError(
+            f"record ... with {' '.join(words)}: only env_args.KEY=VALUE can be given"
+        )
+    return updates.get("env_args", {})
 
 
 def _inspect(args: argparse.Namespace) -> int:

@@ -55,10 +55,10 @@ def _main(argv: list[str]) -> int:
     flags = sacred_flags(experiment, rest)
     updates = parse_updates(flags["UPDATE"])
     settings = load_settings(names["--config"], names["--env-config"], updates)
-    settings = with_recorded_env_args(settings, updates.get("env_args", {}))
+    settings, notes = with_recorded_env_args(settings, updates.get("env_args", {}))
     if not flags["COMMAND"]:
         require_environment(settings.run)
-    return _run_through_sacred(experiment, settings, updates, flags)
+    return _run_through_sacred(experiment, settings, updates, flags, notes)
 
 
 def take_flags(argv: list[str], flags: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
@@ -104,8 +104,9 @@ def parse_updates(words: list[str]) -> dict[str, Any]:
 
 
 def _run_through_sacred(
-    experiment: Any, settings: Settings, updates: dict[str, Any], flags: dict[str, Any]
-) -> int:
+    experiment: Any, settings: Settings, updates: dict[str, Any], flags: dict[str, Any],
+    notes: list[str],
+) -> int:  # fmt: skip
     from utils.database import find_target
     from utils.observers import DatabaseObserver, WholeFiles
 
@@ -120,7 +121,7 @@ def _run_through_sacred(
     if target:
         experiment.observers.append(DatabaseObserver(target, settings.run.results))
 
-    trainer = None if flags["COMMAND"] else _build(settings, token)
+    trainer = None if flags["COMMAND"] else _build(settings, token, notes)
 
     @experiment.main
     def main_run(_run: Any) -> dict[str, float]:
@@ -139,11 +140,11 @@ def _run_through_sacred(
     return 0
 
 
-def _build(settings: Settings, token: str) -> Any:
+def _build(settings: Settings, token: str, notes: list[str]) -> Any:
     """Everything that can be wrong with the data or a checkpoint is found here."""
     from run import Trainer
 
-    return Trainer(settings, token)
+    return Trainer(settings, token, notes)
 
 
 @contextlib.contextmanager

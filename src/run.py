@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,14 @@ class Trainer:
 
     logger: Logger
 
-    def __init__(self, settings: Settings, token: str) -> None:
+    def __init__(self, settings: Settings, token: str, notes: Sequence[str] = ()) -> None:
         self.settings, self.config, self.token = settings, settings.run, token
         torch.set_num_threads(self.config.threads)
         torch.manual_seed(self.config.seed)
         self.device = resolve_device(self.config.device)
         self.models_dir = self.config.results / "models" / token
         source = "parallel" if self.config.evaluate else self.config.runner  # no data is needed
+        self.notes = notes
         self.not_evaluated = self._why_not_evaluated(source)
         self.runner = r_REGISTRY[source](self.config, self.device)
         info = self.runner.get_env_info()
@@ -128,11 +129,13 @@ class Trainer:
         if self.config.save_replay and not env.HAS_REPLAYS:
             raise ConfigError(f"save_replay=True: env={self.config.env} has no replays")
         if source == "offline" and not self.config.test_nepisode:
+            if self.config.save_replay:
+                raise ConfigError("save_replay=True: nothing is played with test_nepisode=0")
             return ""
         try:
             env.check_installed(self.config.env_args)
         except NotInstalledError as error:
-            if source != "offline":
+            if source != "offline" or self.config.save_replay:
                 raise
             return f"Not evaluated: {error}"
         return ""
@@ -144,7 +147,9 @@ class Trainer:
 
     def _notes(self) -> list[str]:
         """What should be known before it begins."""
-        notes = [self.not_evaluated] if self.not_evaluated else list(self.runner.notes)
+        notes = [*self.notes, *filter(None, [self.not_evaluated])]
+        if not self.not_evaluated and self.config.test_nepisode:
+            notes += self.runner.notes
         if self.start:
             notes.append(f"From {self.start}, t_env={self.runner.t_env}")
         if not self.buffer_restored:

@@ -131,6 +131,24 @@ def test_the_same_command_makes_the_same_content(runs: list[str], tmp_path: Path
     assert record_random(tmp_path / "c", "--episodes=70", "--seed=2").sha256 != random
 
 
+def test_a_level_by_its_returns(runs: list[str], tmp_path: Path, capsys: Capture) -> None:
+    argv = ["record", *runs, "--levels=low=-5:8", "--episodes=80", f"--out={tmp_path}"]
+    assert dataset.main(argv) == 0
+    data = RecordedEpisodes(tmp_path / "low.h5")
+    assert data.metadata.quality == "low"
+    assert len(data.metadata.policies) >= 4
+    assert all(policy["return_mean"] <= 8 for policy in data.metadata.policies)
+
+
+def test_random_play_of_other_arguments(tmp_path: Path, capsys: Capture) -> None:
+    argv = ["record", "--env-config=mmdp", "--episodes=3", f"--out={tmp_path}"]
+    assert dataset.main([*argv, "with", "env_args.n_agents=5"]) == 0
+    assert RecordedEpisodes(tmp_path / "random.h5").metadata.env_args == {"n_agents": 5}
+    code, line = refuse(capsys, *argv, "with", "env_args.agents=5")
+    assert code == 2
+    assert "env_args.agents (the command line) is not known; did you mean n_agents?" in line
+
+
 def test_a_level_that_cannot_be_made(runs: list[str], tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "out"
     more = "give more runs, or runs with more checkpoints (save_model_interval)"
@@ -166,7 +184,16 @@ def test_mistakes_are_one_line_with_the_error_s_exit_code(tmp_path: Path, capsys
          (2, f"CheckpointError: {tmp_path}: no checkpoints there; "
           "give folders of results/models")),
         (["record", str(tmp_path), "--levels=best", out],
-         (2, "ConfigError: --levels: best is not a level; there are poor, medium, good")),
+         (2, "ConfigError: --levels: best is not a level; there are poor, medium, good, and "
+          "NAME=LOW:HIGH")),
+        (["record", str(tmp_path), "--levels=a=3:1", out],
+         (2, "ConfigError: --levels: a=3:1 is not NAME=LOW:HIGH, say medium=0.3:0.6")),
+        (["record", str(tmp_path), out, "with", "env_args.x=1"],
+         (2, "ConfigError: `with` goes with --env-config and random play")),
+        (["record", "--env-config=mmdp", out, "with", "gamma=1"],
+         (2, "ConfigError: record ... with gamma=1: only env_args.KEY=VALUE can be given")),
+        (["check", str(tmp_path), "with", "x=1"],
+         (2, "ConfigError: with x=1: `with` goes with record")),
     ):  # fmt: skip
         assert refuse(capsys, *argv) == expected
     assert not list(tmp_path.iterdir())

@@ -119,8 +119,9 @@ def test_it_is_played_live_with_arguments_of_its_own(tmp_path: Path) -> None:
     [
         (
             "gymma", "env_args.key=nowhere_at_all:Task-v0",
-            "MissingExtraError: env_args.key=nowhere_at_all:Task-v0 needs packages that are not "
-            "installed here; install them with: pip install -c constraints.txt -e '.[gymma]'\n",
+            "NotInstalledError: env_args.key=nowhere_at_all:Task-v0: there is no module "
+            "nowhere_at_all here; the extra gymma brings some (pip install -c constraints.txt -e "
+            "'.[gymma]'), others are packages of their own\n",
         ),
         (
             "gymma", "env_args.key=CartPole-v1",

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 import torch
 from recordings import refuse
@@ -69,6 +70,7 @@ def test_it_is_learnt_from_and_evaluated_with_the_game(
     assert not games(sc2)
     metrics = (tmp_path / "r/metrics/run.csv").read_text()
     assert metrics.count("test_battle_won_mean") == 3
+    assert metrics.count("test_dead_allies_mean") == 3
     info = json.loads((tmp_path / "r/sacred/run/info.json").read_text())
     assert info["software"]["simulator"]["sc2_build"] == "Base75689"
     assert info["data"]["made_with"]["simulator"]["sc2_build"] == "Base75689"
@@ -106,6 +108,59 @@ def test_what_was_learnt_without_the_game_is_evaluated_with_it(
     for path in replays:
         assert path.is_relative_to(tmp_path / "r/replays/run")
         assert json.loads(path.read_text())["steps"] > 0
+
+
+def test_what_the_data_changes_is_said(recorded: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert run("bc", tmp_path / "r", f"dataset={recorded}") == 0
+    assert f"As {recorded} says: env_args.map_name=3m\n" in capsys.readouterr().out
+
+
+def test_replays_of_nothing_are_refused(recorded: Path, tmp_path: Path, capsys: Capture) -> None:
+    updates = [f"dataset={recorded}", "save_replay=True", "test_nepisode=0"]
+    capsys.readouterr()
+    assert run("bc", tmp_path / "r", *updates) == 2
+    assert capsys.readouterr().err == (
+        "ConfigError: save_replay=True: nothing is played with test_nepisode=0\n"
+    )
+
+
+def test_a_file_from_before_an_argument_existed(
+    recorded: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    with h5py.File(recorded, "r+") as file:
+        env_args = json.loads(file.attrs["env_args"])
+        del env_args["reward_sparse"]
+        file.attrs["env_args"] = json.dumps(env_args)
+    assert run("bc", tmp_path / "r", f"dataset={recorded}") == 0
+    capsys.readouterr()
+    other = "env_args.reward_sparse=True"
+    assert run("bc", tmp_path / "s", f"dataset={recorded}", other) == 2
+    assert "reward_sparse=False (" in capsys.readouterr().err
+
+
+def test_a_file_with_an_argument_of_another_type(
+    recorded: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    with h5py.File(recorded, "r+") as file:
+        file.attrs["env_args"] = json.dumps(json.loads(file.attrs["env_args"]) | {"step_mul": "x"})
+    capsys.readouterr()
+    assert run("bc", tmp_path / "r", f"dataset={recorded}") == 2
+    assert capsys.readouterr().err == (
+        f"ConfigError: env_args.step_mul=x ({recorded}): a value like 8 (int) is needed\n"
+    )
+
+
+def test_smac_that_cannot_be_imported(
+    sc2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    (sc2 / "Maps/SMAC_Maps/3s_vs_3z.SC2Map").touch()
+    (tmp_path / "broken/smac/env/starcraft2").mkdir(parents=True)
+    (tmp_path / "broken/smac/__init__.py").write_text("raise TypeError('Descriptors cannot be')")
+    monkeypatch.syspath_prepend(str(tmp_path / "broken"))
+    assert run("qmix", tmp_path / "r") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("NotInstalledError: env=sc2: SMAC cannot be imported (Descriptors cann")
+    assert error.count("\n") == 1
 
 
 def test_the_state_is_the_datas(sc2: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import report
 import sweep
-from utils.config import load_settings
+from utils.config import ROOT, load_settings
 from utils.records import Run, labels
 
 TINY = ["t_max=20", "batch_size=8", "test_interval=5", "test_nepisode=8", "batch_size_run=4"]
@@ -40,6 +46,98 @@ def test_a_sweep_runs_every_combination_once(
     assert sweep.main(sweep_words(results, two_step_file)) == 0
     assert capsys.readouterr().out == ""
     assert len(list(results.glob("sacred/*/run.json"))) == 4
+
+
+def completed(folder: Path, config: dict[str, Any]) -> None:
+    """A record of a run with that configuration."""
+    record = folder / "sacred" / str(len(list(folder.glob("sacred/*"))))
+    record.mkdir(parents=True)
+    (record / "run.json").write_text('{"status": "COMPLETED"}')
+    (record / "config.json").write_text(json.dumps(config))
+
+
+def left(folder: Path, alg: str, env: str, *words: str) -> int:
+    """How many of a sweep's runs are still to be done."""
+    flags = {"--config": alg, "--env-config": env}
+    keys = [*words, f"local_results_path={folder}"]
+    return len(sweep.pending(sweep._combinations(flags, keys)))
+
+
+@pytest.mark.parametrize("name", ["icq", "mine"])
+def test_a_run_from_before_a_key_has_the_yamls_value_of_it(tmp_path: Path, name: str) -> None:
+    updates = {"name": name, "env_args": {"map_name": "MMM2"}}
+    old = load_settings("icq", "sc2", updates).values
+    for key in ("optimiser", "save_replay", "critic_lr"):
+        del old[key]
+    del old["env_args"]["difficulty"]
+    completed(tmp_path, old)
+    words = ("icq", "sc2", f"name={name}", "env_args.map_name=MMM2")
+    assert left(tmp_path, *words) == 0
+    assert left(tmp_path, *words, "optimiser=adam,rmsprop") == 1
+    assert left(tmp_path, *words, "critic_lr=0.5") == 1
+    assert left(tmp_path, *words, 'env_args.difficulty="3"') == 1
+
+
+def test_what_changes_nothing_of_what_is_learnt_makes_no_other_run(tmp_path: Path) -> None:
+    completed(tmp_path, load_settings("icq", "sc2", {"checkpoint_path": "earlier"}).values)
+    free = ["device=cpu", "threads=2", "log_interval=7", "env_args.window_size_x=100", "label=a,b"]
+    assert left(tmp_path, "icq", "sc2", *free) == 0
+    for key in ("t_max=7", "dataset=other.h5", "seed=2", "env_args.step_mul=4"):
+        assert left(tmp_path, "icq", "sc2", key) == 1
+
+
+def test_looks_at_several_checkpoints_are_several_runs(tmp_path: Path, runs: list[str]) -> None:
+    look = ["evaluate=True", "test_nepisode=8", "load_step=64,128", f"checkpoint_path={runs[0]}"]
+    first = {"evaluate": True, "test_nepisode": 8, "load_step": 64, "checkpoint_path": runs[0]}
+    completed(tmp_path, load_settings("qmix", "two_step", first | {"rnn_hidden_dim": 8}).values)
+    assert left(tmp_path, "qmix", "two_step", "rnn_hidden_dim=8", *look) == 1
+
+
+def test_values_are_split_at_commas_outside_of_brackets_and_quotes() -> None:
+    assert sweep._split("1,2,") == ["1", "2", ""]
+    assert sweep._split("{'N':2,'r':[1,(2,3)]},{}") == ["{'N':2,'r':[1,(2,3)]}", "{}"]
+    assert sweep._split("""'a,"b',"c,[d",e""") == ["""'a,"b'""", '"c,[d"', "e"]
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_flags_value_may_be_what_an_update_is(
+    tmp_path: Path, two_step_file: Path, behind: bool
+) -> None:
+    flags, keys = ["-c", "seed=1", "--name=with", "-f"], ["seed=1", *TINY, "t_max=1"]
+    words = ["with", *keys, f"dataset={two_step_file}", f"local_results_path={tmp_path}"]
+    given = [*words, *flags] if behind else [*flags, *words]
+    assert sweep.main(["--config=bc", "--env-config=two_step", *given]) == 0
+    (record,) = tmp_path.glob("sacred/*/run.json")
+    run = json.loads(record.read_text())
+    assert run["meta"]["comment"] == "seed=1"
+    assert run["experiment"]["name"] == "with"
+    assert run["meta"]["options"]["--force"] is True
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_to_a_sweep_ends_its_runs_too(
+    tmp_path: Path, two_step_file: Path, number: int, code: int
+) -> None:
+    words = ["--config=bc", "--env-config=two_step", "--jobs=2", "with", *TINY, "seed=1,2,3"]
+    words += ["t_max=100000000", "test_interval=1000000", f"local_results_path={tmp_path}"]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "src/sweep.py"), *words, f"dataset={two_step_file}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("metrics/*.csv"))) < 2:
+        assert time.monotonic() < deadline, "the runs do not begin"
+        time.sleep(0.05)
+    begin = time.monotonic()
+    process.send_signal(number)
+    _, shown = process.communicate(timeout=60)
+    assert time.monotonic() - begin < 15
+    assert process.returncode == code
+    assert shown.splitlines()[-1] in ("Terminated.", "Interrupted.")
+    records = [json.loads(path.read_text()) for path in tmp_path.glob("sacred/*/run.json")]
+    assert [record["status"] for record in records] == ["INTERRUPTED"] * 2
+    ours = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, check=False)
+    assert ours.returncode == 1, "something is still running"
 
 
 def test_a_sweep_without_keys_makes_commands_without_with() -> None:

@@ -11,6 +11,7 @@ from data.read import Episodes, RecordedEpisodes
 from data.schema import EPISODES, STEPS
 from envs import game_of
 from envs.base import EnvInfo
+from utils.config import default_env_args
 from utils.errors import DataError
 
 ROWS = 65_536  # rows looked at together, so that memory does not grow with the file
@@ -76,7 +77,9 @@ def check_environment(
     """
     theirs, ours = {"env": data.metadata.env} | data.metadata.env_args, game_of(env, env_args)
     if data.metadata.env == env:
-        theirs = game_of(env, data.metadata.env_args)
+        defaults = default_env_args(env)  # what a file does not say is from before one could
+        theirs = game_of(env, {k: defaults[k] for k in env_args if k in defaults})
+        theirs |= game_of(env, data.metadata.env_args)
     different = sorted(k for k in theirs.keys() | ours.keys() if theirs.get(k) != ours.get(k))
     if different or info not in (None, data.info):
         numbers = f" ({info.numbers()})" if info else ""

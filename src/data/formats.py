@@ -55,7 +55,7 @@ def unlearnt_settings(env_config: str, key: str, updates: dict[str, Any]) -> Set
     env = env_values(env_config)
     if key:
         name = "map_name" if "map_name" in env["env_args"] else "key"
-        updates = updates | {"env_args": {name: key}}
+        updates = updates | {"env_args": updates.get("env_args", {}) | {name: key}}
     if env_REGISTRY[env["env"]].env_info(env["env_args"] | updates.get("env_args", {})).continuous:
         return load_settings("bc_continuous", env_config, updates)
     return load_settings("qmix", env_config, updates | {"batch_of": "episodes"})

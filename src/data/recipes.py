@@ -8,29 +8,25 @@ from contextlib import closing
 from pathlib import Path
 
 from data.record import (
-    LEVELS,
     Recorder,
     checkpoints_of,
     choose,
     load_policy,
     random_policy,
+    read_level,
 )
 from utils.config import ROOT, RunConfig, scenario
-from utils.errors import ConfigError
 
 
 def record_levels(args: argparse.Namespace) -> None:
     """Measure every checkpoint of the runs, choose each level's, record them."""
-    levels = args.levels.split(",")
-    for level in levels:
-        if level not in LEVELS:
-            raise ConfigError(f"--levels: {level} is not a level; there are {', '.join(LEVELS)}")
+    levels = [read_level(word) for word in args.levels.split(",")]
     runs = dict.fromkeys(run.resolve() for run in args.runs)  # each once
     folders = [folder for run in runs for folder in checkpoints_of(run)[:: args.every]]
     policies = [load_policy(folder) for folder in folders]
     with closing(Recorder(policies[0].config, args.epsilon, args.seed)) as recorder:
         measured = recorder.measure_all(policies)
-        chosen = {level: choose(measured, level, args.policies) for level in levels}
+        chosen = {level.name: choose(measured, level, args.policies) for level in levels}
         for level, behaviour in chosen.items():
             path = _folder(args.out, policies[0].config) / f"{level}.h5"
             recorder.record(behaviour, args.episodes, path, level, args.compress)
@@ -44,7 +40,7 @@ def record_levels(args: argparse.Namespace) -> None:
 
 def record_random(args: argparse.Namespace) -> None:
     """Record actions drawn evenly from the available ones."""
-    policy = random_policy(args.env_config, args.seed, args.key)
+    policy = random_policy(args.env_config, args.seed, args.key, args.env_args)
     path = _folder(args.out, policy.config) / "random.h5"
     with closing(Recorder(policy.config, 1.0, args.seed)) as recorder:
         recorder.record([policy], args.episodes, path, "random", args.compress)

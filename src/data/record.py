@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -60,9 +60,11 @@ def load_policy(folder: Path) -> BehaviourPolicy:
     return BehaviourPolicy(mac, config, facts)
 
 
-def random_policy(env_config: str, seed: int, key: str = "") -> BehaviourPolicy:
+def random_policy(
+    env_config: str, seed: int, key: str = "", env_args: dict[str, Any] | None = None
+) -> BehaviourPolicy:
     """A network that is never trained, to be played with epsilon 1; actions drawn evenly."""
-    settings = unlearnt_settings(env_config, key, {"seed": seed})
+    settings = unlearnt_settings(env_config, key, {"seed": seed, "env_args": env_args or {}})
     config = settings.run
     facts = {"algorithm": "random", "seed": seed}
     info = env_REGISTRY[config.env].env_info(config.env_args)
@@ -184,19 +186,50 @@ class Recorder:
             )
 
 
-def choose(candidates: Sequence[BehaviourPolicy], level: str, count: int) -> list[BehaviourPolicy]:
+class Level(NamedTuple):
+    """A name, and the mean episode returns that it has; `high` itself counts for the last alone."""
+
+    name: str
+    low: float
+    high: float
+    last: bool
+
+
+def read_level(word: str) -> Level:
+    """poor, medium or good of Table 3, or NAME=LOW:HIGH; ConfigError for anything else."""
+    name, given, bounds = word.partition("=")
+    if not given:
+        if name not in LEVELS:
+            known = ", ".join(LEVELS)
+            raise ConfigError(
+                f"--levels: {name} is not a level; there are {known}, and NAME=LOW:HIGH"
+            )
+        return Level(name, *LEVELS[name], last=name == "good")
+    try:
+        low, high = (float(bound) for bound in bounds.split(":"))
+    except ValueError:
+        low, high = 1.0, 0.0
+    if not (name.isidentifier() and low <= high):
+        raise ConfigError(f"--levels: {word} is not NAME=LOW:HIGH, say medium=0.3:0.6")
+    return Level(name, low, high, last=True)
+
+
+def choose(
+    candidates: Sequence[BehaviourPolicy], level: Level, count: int
+) -> list[BehaviourPolicy]:
     """`count` policies of a level, as many from each seed, spread evenly over its returns."""
-    low, high = LEVELS[level]
+    name, low, high, last = level
     by_seed: dict[int, list[BehaviourPolicy]] = {}
     for policy in candidates:
-        if low <= policy.facts["return_mean"] < high + (level == "good"):
+        mean = policy.facts["return_mean"]
+        if low <= mean < high or (last and mean == high):
             by_seed.setdefault(policy.facts["seed"], []).append(policy)
     quota = -(-count // max(len(by_seed), 1))
     chosen = [p for _, group in sorted(by_seed.items()) for p in _spread(group, quota)][:count]
     if len(chosen) < MIN_POLICIES or len({p.facts["seed"] for p in chosen}) < MIN_SEEDS:
         found = {seed: len(group) for seed, group in sorted(by_seed.items())}
         raise DataError(
-            f"level {level} ({low:g}-{high:g}) needs {MIN_POLICIES} checkpoints of {MIN_SEEDS} "
+            f"level {name} ({low:g}-{high:g}) needs {MIN_POLICIES} checkpoints of {MIN_SEEDS} "
             f"seeds; found {found or 'none'} (seed: checkpoints); give more runs, or runs with "
             "more checkpoints (save_model_interval)"
         )

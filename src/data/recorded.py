@@ -7,39 +7,46 @@ from typing import Any
 from data.open import open_file, read_metadata
 from data.schema import FORMAT, MINARI
 from envs import REGISTRY as env_REGISTRY
-from utils.config import ROOT, RunConfig, Settings, check_settings
+from utils.config import ROOT, RunConfig, Settings, check_env_args, check_settings
 
 
-def with_recorded_env_args(settings: Settings, given: dict[str, Any]) -> Settings:
-    """env_args are those of what is learnt from or evaluated, but for `given`.
+def with_recorded_env_args(settings: Settings, given: dict[str, Any]) -> tuple[Settings, list[str]]:
+    """env_args are those of what is learnt from or evaluated -> (settings, what that changed).
 
-    given: the env_args of the command line; where they differ from the recorded ones, the run is
-    refused when the data or the checkpoint is opened.
+    But for `given`, those of the command line: where they differ from the recorded ones, the run
+    is refused when data or checkpoint is opened. So it is for a task's `key`, which may import
+    what it names.
     """
     run = settings.run
-    env, recorded = _recorded_env(run)
+    source, env, recorded = _recorded_env(run)
     if env != run.env:
-        return settings
-    taken = run.env_args.keys() - given.keys() - env_REGISTRY[env].FREE_ARGS
-    theirs = {key: recorded[key] for key in taken & recorded.keys()}
-    return check_settings(settings.values | {"env_args": run.env_args | theirs})
+        return settings, []
+    taken = run.env_args.keys() - given.keys() - env_REGISTRY[env].FREE_ARGS - {"key"}
+    theirs = {k: recorded[k] for k in sorted(taken & recorded.keys())}
+    theirs = {k: v for k, v in theirs.items() if v != run.env_args[k]}
+    if not theirs:
+        return settings, []
+    check_env_args(theirs, run.env_args, source)
+    told = " ".join(f"env_args.{key}={value}" for key, value in theirs.items())
+    settings = check_settings(settings.values | {"env_args": run.env_args | theirs})
+    return settings, [f"As {source} says: {told}"]
 
 
-def _recorded_env(run: RunConfig) -> tuple[str, dict[str, Any]]:
-    """(env, env_args) as the checkpoint or the data file tells them; ("", {}) where none does."""
+def _recorded_env(run: RunConfig) -> tuple[str, str, dict[str, Any]]:
+    """(source, env, env_args) of checkpoint or data file; ("", "", {}) where none tells them."""
     if run.evaluate and run.checkpoint_path:
         from utils.checkpoint import find_checkpoint, read_checkpoint
 
         folder = find_checkpoint(ROOT / run.checkpoint_path, run.load_step)
         config = read_checkpoint(folder)[1]["config"]
-        return config["env"], config["env_args"]
+        return str(folder), config["env"], config["env_args"]
     if not _learns_from_file(run):
-        return "", {}
+        return "", "", {}
     with open_file(run.dataset_path) as file:
         if file.attrs.get("format") != FORMAT:
-            return "", {}
+            return "", "", {}
         metadata = read_metadata(file, run.dataset_path)
-    return metadata.env, metadata.env_args
+    return str(run.dataset_path), metadata.env, metadata.env_args
 
 
 def require_environment(run: RunConfig) -> None:

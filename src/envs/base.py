@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -87,6 +89,7 @@ class Step(NamedTuple):
     truncated: np.ndarray  # bool, true at the step that meets the time limit
     battle_won: np.ndarray  # bool, meaningful where terminated or truncated
     lost: np.ndarray | bool = False  # bool, true at the step at which the game itself broke off
+    facts: Mapping[int, Mapping[str, float]] = MappingProxyType({})  # of slots that end: their info
 
 
 class VectorEnv(ABC):

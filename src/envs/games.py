@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ class Outcome(NamedTuple):
     terminated: bool
     truncated: bool
     battle_won: bool
+    facts: Mapping[str, float] = MappingProxyType({})
+    """Other numbers of the step's info: dead_allies, say."""
 
 
 class Game(ABC):
@@ -72,10 +75,13 @@ class GamesEnv(VectorEnv):
                 continue
             for all_shown, shown in zip(self._shown, outcome.observation, strict=True):
                 all_shown[i] = shown
-            _, rewards[i], terminated[i], truncated[i], won[i] = outcome
+            rewards[i], won[i] = outcome.reward, outcome.battle_won
+            terminated[i], truncated[i] = outcome.terminated, outcome.truncated
         over = terminated | truncated | lost
         self._running = [i for i in self._running if not over[i]]
-        return Step(self._observe(), rewards, terminated, truncated, won, lost)
+        ended = terminated | truncated
+        facts = {i: o.facts for i, o in outcomes.items() if o is not None and ended[i]}
+        return Step(self._observe(), rewards, terminated, truncated, won, lost, facts)
 
     @abstractmethod
     def _reset_games(self, seeds: Sequence[int]) -> list[Observation]:

@@ -9,7 +9,6 @@ limit among a task's registered arguments is moved behind `time_limit`.
 from __future__ import annotations
 
 import copy
-import importlib
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,12 +17,12 @@ import numpy as np
 
 from envs.base import EnvInfo, Observation
 from envs.games import Game, Outcome, SerialEnv
+from envs.pymarl import read_facts
 from envs.spaces import AgentSpaces, scalarisation
+from envs.tasks import OWN_LIMITS, check_limits, import_task, make_task
 from utils.config import nearest
-from utils.errors import ConfigError, MissingExtraError
+from utils.errors import ConfigError
 from utils.provenance import package_versions
-
-OWN_LIMITS = ("max_episode_steps", "max_steps")
 
 
 class GymmaEnv(SerialEnv):
@@ -35,7 +34,7 @@ class GymmaEnv(SerialEnv):
 
     @staticmethod
     def check_installed(env_args: dict[str, Any]) -> None:
-        """MissingExtraError where Gymnasium or the task's package cannot be imported."""
+        """NotInstalledError where Gymnasium or the task's package cannot be imported."""
         _import(env_args["key"])
 
     @staticmethod
@@ -87,8 +86,8 @@ class GymmaGame(Game):
         over = bool(np.all(np.logical_or(terminated, truncated)))  # each agent in its own way
         cut = over or self._time >= self._time_limit
         common = self._scalar(np.atleast_1d(reward).tolist())
-        won = bool(info.get("battle_won", False))
-        return Outcome(self._observation(obs, info), common, ended, cut and not ended, won)
+        won, shown = bool(info.get("battle_won", False)), self._observation(obs, info)
+        return Outcome(shown, common, ended, cut and not ended, won, read_facts(info))
 
     def close(self) -> None:
         """Close the task."""
@@ -103,6 +102,7 @@ class GymmaGame(Game):
 
 
 def _make(key: str, time_limit: int, kwargs: dict[str, Any]) -> Any:
+    check_limits(time_limit, kwargs)
     gymnasium = _import(key)
     name = key.rpartition(":")[2]
     if name not in gymnasium.registry:
@@ -115,21 +115,12 @@ def _make(key: str, time_limit: int, kwargs: dict[str, Any]) -> Any:
     spec.kwargs |= kwargs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of old versions
-        try:
-            return gymnasium.make(spec, disable_env_checker=True)
-        except (gymnasium.error.Error, ImportError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"env_args.key={key} cannot be made: {reason}") from error
+        return make_task(key, lambda: gymnasium.make(spec, disable_env_checker=True))
 
 
 def _import(key: str) -> Any:
     """Gymnasium, after the module that brings the task."""
-    try:
-        import gymnasium
-
-        module = key.rpartition(":")[0]
-        if module:
-            importlib.import_module(module)
-    except ImportError as error:
-        raise MissingExtraError(f"env_args.key={key}", "gymma") from error
+    gymnasium = import_task(key, "gymnasium", "gymma")
+    if ":" in key:
+        import_task(key, key.rpartition(":")[0], "gymma")
     return gymnasium

@@ -2,6 +2,7 @@
 
 Agents may be unequal and may leave: one that has left shows zeros and can only take action 0,
 which is not played. A task may mask actions by `action_mask` in an agent's info or observation.
+Its `state()` is the state; a task without one has all observations as its state.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import numpy as np
 from envs.base import EnvInfo, Observation
 from envs.games import Game, Outcome, SerialEnv
 from envs.spaces import AgentSpaces, scalarisation
+from envs.tasks import check_limits, import_task, make_task
 from utils.config import nearest
-from utils.errors import ConfigError, MissingExtraError, NotInstalledError
+from utils.errors import ConfigError, NotInstalledError
 from utils.provenance import package_versions
 
 
@@ -30,7 +32,7 @@ class PettingZooEnv(SerialEnv):
 
     @staticmethod
     def check_installed(env_args: dict[str, Any]) -> None:
-        """MissingExtraError where the task's module cannot be imported."""
+        """NotInstalledError where the task's module cannot be imported."""
         _import(env_args["key"])
 
     @staticmethod
@@ -52,7 +54,7 @@ class PettingZooGame(Game):
     def __init__(
         self, key: str, time_limit: int, reward_scalarisation: str, kwargs: dict[str, Any]
     ) -> None:
-        self._task = _make(key, kwargs)
+        self._task = _make(key, time_limit, kwargs)
         self._agents: list[str] = list(self._task.possible_agents)
         self._time_limit, self._time = time_limit, 0
         self._scalar = scalarisation(reward_scalarisation)
@@ -63,7 +65,9 @@ class PettingZooGame(Game):
             [s["observation"] if m else s for s, m in zip(observations, self._masked, strict=True)],
             [self._task.action_space(agent) for agent in self._agents],
         )
-        self.info = self._spaces.info(time_limit)
+        self._task.reset(seed=0)  # before that there is no state
+        state = self._state()
+        self.info = self._spaces.info(time_limit, None if state is None else state.size)
 
     def reset(self, seed: int) -> Observation:
         """Begin an episode."""
@@ -96,7 +100,14 @@ class PettingZooGame(Game):
                 own, mask = own["observation"], own["action_mask"]
             shown.append(own)
             masks.append(mask)
-        return self._spaces.observation(shown, masks)
+        return self._spaces.observation(shown, masks, self._state())
+
+    def _state(self) -> np.ndarray | None:
+        """The task's own state, flat; None of one that has none."""
+        try:
+            return np.asarray(self._task.state(), dtype=np.float32).reshape(-1)
+        except NotImplementedError:
+            return None
 
 
 def _is_masked(space: Any) -> bool:
@@ -106,30 +117,32 @@ def _is_masked(space: Any) -> bool:
     return isinstance(space, spaces.Dict) and {"observation", "action_mask"} <= set(space)
 
 
-def _make(key: str, kwargs: dict[str, Any]) -> Any:
+def _make(key: str, time_limit: int, kwargs: dict[str, Any]) -> Any:
+    check_limits(time_limit, kwargs)
     module = _import(key)
     if not hasattr(module, "parallel_env"):
         raise ConfigError(
             f"env_args.key={key} is none of PettingZoo's parallel tasks (parallel_env)"
         )
-    try:
-        return module.parallel_env(**kwargs)
-    except TypeError as error:
-        raise ConfigError(f"env_args.kwargs={kwargs} do not fit {key}: {error}") from error
+
+    def make() -> Any:
+        try:
+            return module.parallel_env(max_cycles=time_limit, **kwargs)
+        except TypeError:  # it has no limit of its own
+            return module.parallel_env(**kwargs)
+
+    return make_task(key, make)
 
 
 def _import(key: str) -> Any:
     try:
-        return importlib.import_module(key)
-    except ModuleNotFoundError as error:
-        package = key.rpartition(".")[0]
-        if not package or error.name != key:
-            raise MissingExtraError(f"env_args.key={key}", "pettingzoo") from error
+        return import_task(key, key, "pettingzoo")
+    except NotInstalledError as error:
+        package, cause = key.rpartition(".")[0], error.__cause__
+        if not (package and isinstance(cause, ModuleNotFoundError) and cause.name == key):
+            raise
         close = nearest(key, [f"{package}.{name}" for name in _modules(package)])
         raise ConfigError(f"env_args.key={key}: {package} has no such task{close}") from error
-    except ImportError as error:  # PettingZoo's way to say where a task has gone, what it needs
-        reason = " ".join(str(error).split())
-        raise NotInstalledError(f"env_args.key={key}: {reason}") from error
 
 
 def _modules(package: str) -> list[str]:

@@ -16,8 +16,10 @@ import signal
 import tempfile
 import threading
 import time
+import uuid
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -69,7 +71,8 @@ class ProcessEnv(GamesEnv):
             missing = [i for i in range(self.batch_size) if i not in shown]
             for i in missing:
                 if i not in self._workers:
-                    self._workers[i] = _Worker(self._make, seeds[i])
+                    with blocked(signal.SIGINT, signal.SIGTERM):  # none is begun and not known
+                        self._workers[i] = _Worker(self._make, seeds[i])
             answers = self._ask({i: ("reset", seeds[i]) for i in missing}, STARTING)
             shown |= {i: answer for i, answer in answers.items() if answer is not None}
         return [shown[i] for i in range(self.batch_size)]
@@ -132,11 +135,12 @@ class _Worker:
     def __init__(self, make: MakeGame, seed: int) -> None:
         context = multiprocessing.get_context("spawn")  # a forked one would inherit open pipes
         self.connection, theirs = context.Pipe()
-        self._folder = Path(tempfile.mkdtemp(prefix="icq_game_"))
+        self._folder = Path(tempfile.gettempdir(), f"icq_game_{uuid.uuid4().hex}")
         self._process = context.Process(
             target=_work, args=(theirs, make, seed, self._folder), daemon=True
         )
-        with _sigint_blocked():
+        resource_tracker.ensure_running()  # it is started with signals let through again
+        with blocked(signal.SIGINT, signal.SIGTERM):
             self._process.start()
         theirs.close()
 
@@ -156,18 +160,19 @@ class _Worker:
 
 
 def _close(workers: dict[int, _Worker]) -> None:
-    for worker in workers.values():
-        worker.ask_to_close()
-    deadline = time.monotonic() + FAREWELL
-    while workers:
-        _, worker = workers.popitem()
-        worker.kill(max(0.0, deadline - time.monotonic()))
+    with blocked(signal.SIGINT, signal.SIGTERM):  # it takes FAREWELL at most
+        for worker in workers.values():
+            worker.ask_to_close()
+        deadline = time.monotonic() + FAREWELL
+        for i, worker in list(workers.items()):
+            worker.kill(max(0.0, deadline - time.monotonic()))
+            del workers[i]
 
 
 @contextlib.contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """A process that is started in here never gets Ctrl-C; this one gets it afterwards."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def blocked(*signals: signal.Signals) -> Iterator[None]:
+    """They come afterwards; a process that is started in here does not get them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:
@@ -183,9 +188,11 @@ def _kill_session(leader: int | None) -> None:
 def _work(connection: Connection, make: MakeGame, seed: int, folder: Path) -> None:
     """The worker: answer (True, answer) to each (method, argument), (False, reason) once."""
     os.setsid()
-    signal.signal(signal.SIGTERM, _end_session)
-    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+    signal.signal(signal.SIGTERM, lambda *_: _end_session(folder))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=_die_with_parent, args=(folder,), daemon=True).start()
+    folder.mkdir(mode=0o700)
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
     game: Game | None = None
     try:
         while True:
@@ -205,15 +212,19 @@ def _work(connection: Connection, make: MakeGame, seed: int, folder: Path) -> No
         if game is not None:
             with contextlib.suppress(Exception):
                 game.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _die_with_parent(folder: Path) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
-    shutil.rmtree(folder, ignore_errors=True)
-    _end_session()
+    _end_session(folder)
 
 
-def _end_session(*_: object) -> None:
+def _end_session(folder: Path) -> None:
+    gone = folder.with_suffix(".gone")
+    with contextlib.suppress(OSError):
+        folder.rename(gone)  # so that a game that is just starting puts nothing more into it
+    shutil.rmtree(gone, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)

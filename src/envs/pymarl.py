@@ -32,7 +32,7 @@ class PyMARLGame(Game):
         """Actions (N,) int."""
         reward, terminated, truncated, info = read_step(self.env.step(actions.tolist()))
         won = bool(info.get("battle_won", False))
-        return Outcome(self.observe(), reward, terminated, truncated, won)
+        return Outcome(self.observe(), reward, terminated, truncated, won, read_facts(info))
 
     def close(self) -> None:
         """Close the environment."""
@@ -50,15 +50,27 @@ class PyMARLGame(Game):
 def read_step(result: tuple[Any, ...]) -> tuple[float, bool, bool, Mapping[str, Any]]:
     """What a `step` of either signature gave -> reward, terminated, truncated, info.
 
-    An end with `episode_limit` in the info is the time limit's: truncated, not terminated.
+    An end with `episode_limit` in the info is the time limit's: truncated, not terminated. Of
+    rewards for each agent the sum is taken, and an episode ends when all agents' have.
     """
     if len(result) == 3:
         (reward, terminated, info), truncated = result, False
     else:
         _, reward, terminated, truncated, info = result
+    terminated, truncated = bool(np.all(terminated)), bool(np.all(truncated))
     if info.get("episode_limit", False):
         terminated, truncated = False, True
-    return float(reward), bool(terminated), bool(truncated and not terminated), info
+    return float(np.sum(reward)), terminated, truncated and not terminated, info
+
+
+def read_facts(info: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of an info, but for battle_won; PyMARL logs their means over the episodes."""
+    numbers = (bool, int, float, np.number, np.bool_)
+    return {
+        name: float(value)
+        for name, value in info.items()
+        if name != "battle_won" and isinstance(value, numbers)
+    }
 
 
 def read_env_info(values: Mapping[str, Any], action_names: tuple[str, ...] = ()) -> EnvInfo:

@@ -9,7 +9,6 @@ built anew, in a new process.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib.util
 import os
@@ -27,7 +26,7 @@ from utils.errors import ConfigError, NotInstalledError
 from utils.provenance import package_versions
 
 MOVES = ("no_op", "stop", "north", "south", "east", "west")
-DIFFICULTIES = "123456789A"
+DIFFICULTIES = (*"123456789", "A")
 OURS = {"game_timeout", "game_restarts"}
 """The env_args that are not SMAC's."""
 
@@ -73,8 +72,8 @@ class SC2Env(ProcessEnv):
     @staticmethod
     def versions(env_args: dict[str, Any]) -> dict[str, str]:
         """The game's build and SMAC's version."""
-        build = "none"
-        with contextlib.suppress(ImportError):
+        build = "not installed"
+        if not (_missing_smac() or _missing_game(env_args["map_name"], env_args["game_version"])):
             build = _build(env_args["game_version"])
         return {"sc2_build": build} | package_versions("SMAC", "pysc2")
 
@@ -168,22 +167,37 @@ def _missing_game(map_name: str, game_version: str | None) -> list[str]:
 
 
 def _check_args(env_args: dict[str, Any]) -> None:
-    """What SMAC would find out when the game runs already."""
-    if env_args["difficulty"] not in DIFFICULTIES:
-        raise ConfigError(
-            f"env_args.difficulty={env_args['difficulty']} must be one of {' '.join(DIFFICULTIES)}"
-        )
-    if "/" in env_args["replay_prefix"]:
-        raise ConfigError(
-            f"env_args.replay_prefix={env_args['replay_prefix']} begins a file's name; the folder "
-            "is env_args.replay_dir"
-        )
+    """What SMAC would find out when the game runs already, or never."""
+    prefix, seed = env_args["replay_prefix"], env_args["seed"]
+    for key, good, needed in (
+        ("difficulty", env_args["difficulty"] in DIFFICULTIES, f"one of {' '.join(DIFFICULTIES)}"),
+        ("replay_prefix", "/" not in prefix, "the beginning of a file's name; see replay_dir"),
+        ("seed", seed is None or (type(seed) is int and 0 <= seed < 2**32), "0 or more, or null"),
+        ("step_mul", env_args["step_mul"] >= 1, "1 or more"),
+        ("reward_scale_rate", env_args["reward_scale_rate"] > 0, "more than 0"),
+        ("game_timeout", env_args["game_timeout"] > 0, "more than 0 seconds"),
+        ("game_restarts", env_args["game_restarts"] >= 0, "0 or more"),
+    ):
+        if not good:
+            raise ConfigError(f"env_args.{key}={env_args[key]} must be {needed}")
+
+
+def _smac() -> tuple[Any, dict[str, Any]]:
+    """(StarCraft2Env, the registry of maps); NotInstalledError where SMAC cannot be imported."""
+    try:
+        from smac.env import StarCraft2Env  # pyright: ignore[reportMissingImports]
+        from smac.env.starcraft2.maps import smac_maps  # pyright: ignore[reportMissingImports]
+    except (ImportError, TypeError) as error:  # protobuf says by a TypeError that it is too new
+        raise NotInstalledError(
+            f"env=sc2: SMAC cannot be imported ({' '.join(str(error).split())[:200]}); "
+            "pip install -c constraints.txt -e '.[sc2]' brings what it needs"
+        ) from error
+    return StarCraft2Env, smac_maps.get_smac_map_registry()
 
 
 def _starcraft2env(env_args: dict[str, Any]) -> Any:
-    from smac.env import StarCraft2Env  # pyright: ignore[reportMissingImports]
-
-    return StarCraft2Env(**{k: v for k, v in env_args.items() if k not in OURS})
+    make, _ = _smac()
+    return make(**{k: v for k, v in env_args.items() if k not in OURS})
 
 
 @functools.cache
@@ -192,9 +206,7 @@ def _info(env_args: tuple[tuple[str, Any], ...]) -> EnvInfo:
     missing = _missing_smac()
     if missing:
         raise NotInstalledError(f"env=sc2: {missing[0]}; {WAYS_ON}")
-    from smac.env.starcraft2.maps import smac_maps  # pyright: ignore[reportMissingImports]
-
-    maps = smac_maps.get_smac_map_registry()
+    _, maps = _smac()
     name = values["map_name"]
     if name not in maps:
         raise ConfigError(

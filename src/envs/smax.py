@@ -90,7 +90,8 @@ class SMAXEnv(VectorEnv):
     def step(self, actions: np.ndarray) -> Step:
         """Half a second of every battle."""
         self._state, (observation, *rest) = self._step(self._state, actions.astype(np.int32))
-        return Step(_to_numpy(observation), *(np.asarray(value) for value in rest))
+        rewards, terminated, truncated, won = (np.asarray(value) for value in rest)
+        return Step(_to_numpy(observation), rewards, terminated, truncated, won)
 
 
 def state_scale(n_units: int) -> np.ndarray:

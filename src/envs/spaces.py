@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from envs.base import EnvInfo, Observation
-from utils.errors import ConfigError
+from utils.errors import ConfigError, GameError
 
 SCALARISATIONS: dict[str, Callable[[Sequence[float]], float]] = {
     "sum": lambda rewards: float(sum(rewards)),
@@ -27,6 +27,7 @@ class AgentSpaces:
     def __init__(self, name: str, observations: Sequence[Any], actions: Sequence[Any]) -> None:
         from gymnasium import spaces
 
+        self._name = name
         self._flatten: Callable[[Any, Any], Any] = spaces.flatten
         for space in actions:
             if not isinstance(space, spaces.Discrete):
@@ -63,6 +64,9 @@ class AgentSpaces:
             shown[i, : len(flat)] = flat
             mask = masks[i] if len(masks) else None
             avail[i, : self._counts[i]] = True if mask is None else mask[: self._counts[i]]
+        if not avail.any(1).all():
+            agent = int(np.argmin(avail.any(1)))
+            raise GameError(f"{self._name}: agent {agent} has no available action (mask of zeros)")
         everything = shown.reshape(-1) if state is None else np.asarray(state, dtype=np.float32)
         return Observation(shown, everything.reshape(-1), avail)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -35,9 +36,14 @@ class Evaluation:
     lengths: np.ndarray
     battle_won: np.ndarray
     reference_scores: tuple[float, float] | None = None
+    facts: Sequence[Mapping[str, float]] = ()
+    """Of each episode: further numbers that the environment tells at its end."""
 
     def statistics(self) -> dict[str, float]:
         """PyMARL's names; `_se` is the standard error of the mean over the episodes.
+
+        The environment's own numbers are PyMARL's too: dead_allies_mean, say. One that an episode
+        does not tell counts as 0.
 
         With reference scores D4RL's normalised score, 0 for random play and 100 for its expert.
         """
@@ -51,6 +57,8 @@ class Evaluation:
             "ep_length_mean": float(self.lengths.mean()),
             "n_episodes": float(n),
         }
+        for name in sorted(set().union(*self.facts)):
+            stats[f"{name}_mean"] = sum(facts.get(name, 0.0) for facts in self.facts) / n
         if self.reference_scores:
             low, high = self.reference_scores
             stats["normalised_score_mean"] = 100 * (stats["return_mean"] - low) / (high - low)
@@ -70,22 +78,38 @@ def rollout(
     Every slot gives exactly one episode, so short episodes are not over-represented; B = E unless
     a game broke off, whose episode is left out. If all did, they begin again.
     """
+    played = _play_until_kept(env, mac, seed, device, epsilon, generator)
+    return played.batch, played.battle_won
+
+
+class _Played(NamedTuple):
+    batch: EpisodeBatch
+    battle_won: np.ndarray  # (B,) bool
+    facts: list[Mapping[str, float]]  # of each episode's last step
+
+
+def _play_until_kept(
+    env: VectorEnv, mac: Controller, seed: int, device: torch.device, epsilon: float,
+    generator: torch.Generator | None,
+) -> _Played:  # fmt: skip
     while True:
-        batch, battle_won, lost = _play(env, mac, seed, device, epsilon, generator)
+        played, lost = _play(env, mac, seed, device, epsilon, generator)
         if not lost.any():
-            return batch, battle_won
+            return played
         kept = np.flatnonzero(~lost)
         if len(kept):
-            return batch.episodes(torch.from_numpy(kept)).trim(), battle_won[kept]
+            batch = played.batch.episodes(torch.from_numpy(kept)).trim()
+            return _Played(batch, played.battle_won[kept], [played.facts[i] for i in kept])
 
 
 def _play(
     env: VectorEnv, mac: Controller, seed: int, device: torch.device, epsilon: float,
     generator: torch.Generator | None,
-) -> tuple[EpisodeBatch, np.ndarray, np.ndarray]:  # fmt: skip
-    """(episodes, battle_won, lost); those lost have no end, for their game broke off."""
+) -> tuple[_Played, np.ndarray]:  # fmt: skip
+    """(what was played, lost (E,) bool); those lost have no end, for their game broke off."""
     observation = env.reset(seed)
     lost = np.zeros(env.batch_size, dtype=bool)
+    facts: dict[int, Mapping[str, float]] = {}
     over = np.zeros(env.batch_size, dtype=bool)
     battle_won = np.zeros(env.batch_size, dtype=bool)
     last_actions = torch.full((env.batch_size, env.info.n_agents), -1, device=device)
@@ -107,10 +131,12 @@ def _play(
         ends = step.terminated | step.truncated
         battle_won |= ends & step.battle_won
         lost |= step.lost
+        facts |= step.facts
         over = over | ends | lost
         observation = step.observation
     columns = [np.stack(c, axis=1) for part in (rows, transitions) for c in zip(*part, strict=True)]
-    return EpisodeBatch(*(torch.from_numpy(column) for column in columns)), battle_won, lost
+    batch = EpisodeBatch(*(torch.from_numpy(column) for column in columns))
+    return _Played(batch, battle_won, [facts.get(i, {}) for i in range(env.batch_size)]), lost
 
 
 def evaluate(
@@ -118,11 +144,12 @@ def evaluate(
     epsilon: float = 0.0, generator: torch.Generator | None = None,
 ) -> Evaluation:  # fmt: skip
     """At least `n` fresh episodes, the same number in every slot whose game does not break off."""
-    parts, played = [], 0
-    while played < n:
+    parts, facts = [], []
+    while len(facts) < n:
         seed = int(rng.integers(2**31))
-        batch, won = rollout(env, mac, seed, device, epsilon, generator)
+        batch, won, told = _play_until_kept(env, mac, seed, device, epsilon, generator)
         parts.append((batch.returns.numpy(), batch.lengths.numpy(), won))
-        played += batch.batch_size
+        facts += told
     columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Evaluation(*columns, reference_scores=env.info.reference_scores)
+    returns, lengths, battle_won = columns
+    return Evaluation(returns, lengths, battle_won, env.info.reference_scores, facts)

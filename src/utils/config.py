@@ -116,6 +116,12 @@ def env_values(name: str) -> dict[str, Any]:
     return _env_layer(name).values
 
 
+def default_env_args(env: str) -> dict[str, Any]:
+    """What the YAML files of an environment give its arguments."""
+    found = [env_values(name) for name in available("envs")]
+    return {k: v for y in found if y["env"] == env for k, v in y["env_args"].items()}
+
+
 def yaml_values(alg: str, env: str) -> dict[str, Any]:
     """What the YAML files say together; nothing is checked, and no environment is asked."""
     return _merge(_yaml_layers(alg, env))[0]
@@ -135,28 +141,12 @@ def load_settings(alg: str, env: str, updates: dict[str, Any]) -> Settings:
 
 def check_settings(values: dict[str, Any], sources: dict[str, str] | None = None) -> Settings:
     """Check a whole configuration, from the layers or from a checkpoint."""
-    from controllers import REGISTRY as mac_REGISTRY
     from envs import REGISTRY as env_REGISTRY
     from learners import CONFIGS
-    from modules.agents import REGISTRY as agent_REGISTRY
-    from modules.critics import REGISTRY as critic_REGISTRY
-    from modules.mixers import REGISTRY as mixer_REGISTRY
-    from runners import REGISTRY as runner_REGISTRY
     from utils.config_checks import check_actions, check_together
 
     sources = sources or {}
-    registries: dict[str, Iterable[str]] = {
-        "env": env_REGISTRY, "runner": runner_REGISTRY, "mac": mac_REGISTRY, "learner": CONFIGS,
-        "agent": agent_REGISTRY, "critic": critic_REGISTRY, "mixer": mixer_REGISTRY,
-    }  # fmt: skip
-    for key, registry in registries.items():
-        name = values.get(key, "")
-        listed = isinstance(name, str) and name in registry
-        if not listed and not (key not in values or (key == "learner" and name == "")):
-            raise ConfigError(
-                f"{key}={name} ({sources.get(key, 'the configuration')}): "
-                f"there is no such {key}{nearest(str(name), registry)}"
-            )
+    _check_names(values, sources)
     learner_model = CONFIGS.get(values["learner"])
     learner_keys = set(learner_model.model_fields) if learner_model else set()
     known = set(RunConfig.model_fields) | learner_keys
@@ -177,6 +167,30 @@ def check_settings(values: dict[str, Any], sources: dict[str, str] | None = None
     if continuous is not None:
         check_actions(settings, continuous)
     return settings
+
+
+def _check_names(values: dict[str, Any], sources: dict[str, str]) -> None:
+    """ConfigError for a name that its registry has not."""
+    from controllers import REGISTRY as mac_REGISTRY
+    from envs import REGISTRY as env_REGISTRY
+    from learners import CONFIGS
+    from modules.agents import REGISTRY as agent_REGISTRY
+    from modules.critics import REGISTRY as critic_REGISTRY
+    from modules.mixers import REGISTRY as mixer_REGISTRY
+    from runners import REGISTRY as runner_REGISTRY
+
+    registries: dict[str, Iterable[str]] = {
+        "env": env_REGISTRY, "runner": runner_REGISTRY, "mac": mac_REGISTRY, "learner": CONFIGS,
+        "agent": agent_REGISTRY, "critic": critic_REGISTRY, "mixer": mixer_REGISTRY,
+    }  # fmt: skip
+    for key, registry in registries.items():
+        name = values.get(key, "")
+        listed = isinstance(name, str) and name in registry
+        if not listed and not (key not in values or (key == "learner" and name == "")):
+            raise ConfigError(
+                f"{key}={name} ({sources.get(key, 'the configuration')}): "
+                f"there is no such {key}{nearest(str(name), registry)}"
+            )
 
 
 def _named_file(kind: str, name: str, flag: str) -> Path:
@@ -234,13 +248,14 @@ def _merge(layers: list[_Layer]) -> tuple[dict[str, Any], dict[str, str]]:
                 if not isinstance(value, dict):
                     raise ConfigError(f"env_args ({layer.source}) must be keys with values")
                 if declared:
-                    _check_env_args(value, values["env_args"], layer.source)
+                    check_env_args(value, values["env_args"], layer.source)
                 value = values.get("env_args", {}) | value
             values[key], sources[key] = value, layer.source
     return values, sources
 
 
-def _check_env_args(given: dict[str, Any], declared: dict[str, Any], source: str) -> None:
+def check_env_args(given: dict[str, Any], declared: dict[str, Any], source: str) -> None:
+    """ConfigError for one that is not declared or has another type; null takes any."""
     for key, value in given.items():
         if key not in declared:
             raise ConfigError(f"env_args.{key} ({source}) is not known{nearest(key, declared)}")

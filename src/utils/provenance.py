@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import subprocess
 from typing import Any
 
@@ -31,7 +32,8 @@ def _version(package: str) -> str:
 def _commit() -> str:
     describe = ["describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     command = ["git", "-C", str(ROOT), *describe]
+    known = os.environ.get("ICQ_COMMIT", "unknown")  # of the Docker image
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return known

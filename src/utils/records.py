@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import json
 from collections import defaultdict
 from dataclasses import dataclass
@@ -35,15 +36,22 @@ class Run:
 def completed_configs(results: Path) -> dict[str, dict[str, Any]]:
     """Run id -> configuration of the runs that ended, the latest last.
 
-    A record that another run is just writing does not count.
+    A record that another run is just writing does not count. A run from before there was a key has
+    the value of its YAML.
     """
     configs = {}
     for record in sorted(results.glob("sacred/*/run.json"), key=lambda p: p.stat().st_mtime):
         with contextlib.suppress(json.JSONDecodeError, FileNotFoundError):
             if json.loads(record.read_text())["status"] == "COMPLETED":
                 config = json.loads(record.with_name("config.json").read_text())
-                configs[record.parent.name] = config
+                configs[record.parent.name] = filled(config, _usual(config))
     return configs
+
+
+def filled(config: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with what the YAML files say of keys and env_args that it lacks."""
+    env_args = usual.get("env_args", {}) | config["env_args"]
+    return usual | config | {"env_args": env_args}
 
 
 def read_runs(*folders: Path) -> list[Run]:
@@ -104,16 +112,20 @@ def _changes(
 
 def _usual(config: dict[str, Any]) -> dict[str, Any]:
     """The YAML values of a run's algorithm, if there is one of that name."""
-    algorithm, env_config = config["name"], _env_config(config)
-    known = algorithm in available("algs") and env_config
-    return yaml_values(algorithm, env_config) if known else {}
+    env_config = _env_config(config["env"], json.dumps(config["env_args"], sort_keys=True))
+    known = config["name"] in available("algs") and env_config
+    return _yaml_values(config["name"], env_config) if known else {}
 
 
-def _env_config(config: dict[str, Any]) -> str:
+_yaml_values = functools.cache(yaml_values)  # folders have many runs of few algorithms
+
+
+@functools.cache
+def _env_config(env: str, env_args: str) -> str:
     """The YAML of a run's environment: of several the one with its env_args, else the general."""
     found = {name: env_values(name) for name in available("envs")}
-    fitting = [name for name, values in found.items() if values["env"] == config["env"]]
-    own = [name for name in fitting if found[name]["env_args"] == config["env_args"]]
+    fitting = [name for name, values in found.items() if values["env"] == env]
+    own = [name for name in fitting if found[name]["env_args"] == json.loads(env_args)]
     return next(iter([*own, *fitting]), "")
 
 

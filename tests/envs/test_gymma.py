@@ -12,7 +12,7 @@ from episodes import assert_promises, ends, play, play_randomly
 from gymnasium.spaces import Box, Discrete, Tuple
 
 from envs.gymma import GymmaEnv
-from utils.errors import ConfigError, MissingExtraError
+from utils.errors import ConfigError, NotInstalledError
 
 F, T = False, True
 FORAGING, WAREHOUSE = "lbforaging:Foraging-5x5-2p-1f-v3", "rware:rware-tiny-2ag-v2"
@@ -181,9 +181,13 @@ def test_a_limit_of_the_tasks_own_is_no_end(key: str, limit: int) -> None:
     assert not played.battle_won.any()
 
 
-def test_a_limit_that_the_user_gives_the_task_stays_the_tasks() -> None:
-    assert ends(play(make("SteppingWalkers-v0", max_steps=3), walk("...."))) == [(3, "end")]
-    assert ends(play(make("SteppingWalkers-v0"), walk("....."))) == [(5, "runs")]
+def test_a_limit_is_given_as_time_limit() -> None:
+    with pytest.raises(ConfigError) as error:
+        make("SteppingWalkers-v0", max_steps=3)
+    assert str(error.value) == "env_args.kwargs: max_steps is given as env_args.time_limit"
+    with pytest.raises(ConfigError) as error:
+        make("SteppingWalkers-v0", limit=0)
+    assert str(error.value) == "env_args.time_limit=0 must be 1 or more"
 
 
 def test_what_is_registered_stays_as_it_is() -> None:
@@ -262,13 +266,28 @@ def test_an_argument_that_the_task_does_not_know_is_one_line() -> None:
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("key", ["", ":Task-v0", ".x:Task-v0"])
+def test_a_key_without_a_module_is_one_line(key: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        GymmaEnv.env_info(args(key, 5, "sum", {}))
+    assert str(error.value).startswith(f"env_args.key={key}")
+    assert "\n" not in str(error.value)
+
+
+def test_a_task_that_breaks_is_one_line() -> None:
+    with pytest.raises(ConfigError) as error:
+        make(max_episode_step=object())
+    assert str(error.value).startswith("env_args.key=Walkers-v0 cannot be made: TypeError: ")
+
+
 def test_a_package_that_is_not_installed_is_one_line() -> None:
     for look in (GymmaEnv.check_installed, GymmaEnv.env_info):
-        with pytest.raises(MissingExtraError) as error:
+        with pytest.raises(NotInstalledError) as error:
             look(args("no_such_package:Task-v0", 5, "sum", {}))
         assert str(error.value) == (
-            "env_args.key=no_such_package:Task-v0 needs packages that are not installed here; "
-            "install them with: pip install -c constraints.txt -e '.[gymma]'"
+            "env_args.key=no_such_package:Task-v0: there is no module no_such_package here; the "
+            "extra gymma brings some (pip install -c constraints.txt -e '.[gymma]'), others are "
+            "packages of their own"
         )
     GymmaEnv.check_installed(args("Walkers-v0", 5, "sum", {}))
 

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from episodes import assert_promises, ends, play
 from gymnasium.spaces import Box, Dict, Discrete
+from pettingzoo import ParallelEnv
 
 from envs.pettingzoo import PettingZooEnv
-from utils.errors import ConfigError, MissingExtraError, NotInstalledError
+from utils.errors import ConfigError, NotInstalledError
 
 F, T = False, True
 needs_mpe = pytest.mark.skipif(find_spec("mpe2") is None, reason="needs the extra pettingzoo")
 
 
-class Crew:
+class Crew(ParallelEnv):
     """Three agents: the lookout sees one number, cook and mate two; who takes action 2 leaves.
 
     The cook's actions are called 1 to 4, the others have three. `cut`: whose leaving is called
     truncated. `mask`: where masks are, in the info or in the observation.
     """
 
+    metadata: ClassVar = {"name": "crew"}
     possible_agents = ("lookout", "cook", "mate")
 
     def __init__(
@@ -207,8 +209,8 @@ def mistakes() -> dict[str, tuple[dict[str, Any], type[Exception], str]]:
         ),
         "argument": (
             {"nonsense": 1}, ConfigError,
-            f"env_args.kwargs={{'nonsense': 1}} do not fit {__name__}: Crew.__init__() got an "
-            "unexpected keyword argument 'nonsense'",
+            f"env_args.key={__name__} cannot be made: TypeError: Crew.__init__() got an unexpected "
+            "keyword argument 'nonsense'; see env_args.kwargs",
         ),
         "no task": (
             {"key": "json"}, ConfigError,
@@ -219,10 +221,17 @@ def mistakes() -> dict[str, tuple[dict[str, Any], type[Exception], str]]:
             "env_args.key=json.tools: json has no such task; did you mean json.tool?",
         ),
         "no package": (
-            {"key": "no_such_package.task_v0"}, MissingExtraError,
-            "env_args.key=no_such_package.task_v0 needs packages that are not installed here; "
-            "install them with: pip install -c constraints.txt -e '.[pettingzoo]'",
+            {"key": "no_such_package.task_v0"}, NotInstalledError,
+            "env_args.key=no_such_package.task_v0: there is no module no_such_package here; the "
+            "extra pettingzoo brings some (pip install -c constraints.txt -e '.[pettingzoo]'), "
+            "others are packages of their own",
         ),
+        "a limit of its own": (
+            {"max_cycles": 3}, ConfigError,
+            "env_args.kwargs: max_cycles is given as env_args.time_limit",
+        ),
+        "no time": ({"limit": 0}, ConfigError, "env_args.time_limit=0 must be 1 or more"),
+        "no name": ({"key": "..x"}, ConfigError, "env_args.key=..x names no module"),
     }  # fmt: skip
 
 
@@ -240,7 +249,7 @@ def test_a_package_that_the_task_lacks_is_missing(
     (tmp_path / "needy.py").write_text("import no_such_package\n")
     (tmp_path / "moved.py").write_text("raise ImportError('it is in\\n another package')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(MissingExtraError, match=r"^env_args.key=needy needs packages that are not"):
+    with pytest.raises(NotInstalledError, match=r"^env_args.key=needy: there is no module no_such"):
         PettingZooEnv.check_installed({"key": "needy"})
     with pytest.raises(NotInstalledError, match=r"^env_args.key=moved: it is in another package$"):
         PettingZooEnv.check_installed({"key": "moved"})
@@ -257,7 +266,7 @@ def test_versions_name_the_tasks_package() -> None:
     [
         ("simple_spread_v3", {}, "3 agents, 5 actions, obs 18, state 54, limit 9"),
         ("simple_spread_v3", {"N": 2}, "2 agents, 5 actions, obs 12, state 24, limit 9"),
-        ("simple_tag_v3", {}, "4 agents, 5 actions, obs 16, state 64, limit 9"),
+        ("simple_tag_v3", {}, "4 agents, 5 actions, obs 16, state 62, limit 9"),
     ],
 )
 def test_mpe_keeps_the_promises(task: str, kwargs: dict[str, Any], numbers: str) -> None:
@@ -295,10 +304,9 @@ def test_every_step_is_that_of_the_plain_task() -> None:
 
 @needs_mpe
 def test_mpes_own_limit_is_a_limit() -> None:
-    for limit, cycles, length in ((40, 25, 25), (25, 25, 25), (40, 40, 40), (40, 99, 40)):
-        env = make("mpe2.simple_spread_v3", limit=limit, max_cycles=cycles)
-        assert ends(play(env, [STAY] * 41)) == [(length, "limit")]
-    assert ends(play(make("mpe2.simple_spread_v3", limit=40), [STAY] * 41)) == [(25, "limit")]
+    for limit in (10, 25, 40):
+        env = make("mpe2.simple_spread_v3", limit=limit)
+        assert ends(play(env, [STAY] * 41)) == [(limit, "limit")]
 
 
 @needs_mpe

@@ -168,8 +168,8 @@ def test_one_game(game: Callable[[int], PyMARLGame]) -> None:
     first = played.step(np.array(WORK))
     assert first.observation.obs.tolist() == [[start, 1], [0.5, -1]]
     assert first.observation.avail_actions[1].tolist() == [True, True, True]
-    assert first[1:] == (1.5, False, False, False)
-    assert played.step(np.array(END))[1:] == (0.0, True, False, True)
+    assert first[1:5] == (1.5, False, False, False)
+    assert played.step(np.array(END))[1:5] == (0.0, True, False, True)
     assert played.env.taken == [WORK, END]
     assert played.step(np.array(END)).observation.obs[1, 1] == -3
     played.close()

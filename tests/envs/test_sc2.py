@@ -205,7 +205,7 @@ def test_versions_name_the_build(sc2: Path) -> None:
     assert SC2Env.versions(args)["sc2_build"] == "Base80188"
     assert SC2Env.versions(args | {"game_version": "4.10"})["sc2_build"] == "Base75689"
     (sc2 / "Versions/Base90136").mkdir()  # which pysc2 would take, and find no game in
-    assert SC2Env.versions(args)["sc2_build"] == "Base90136"
+    assert SC2Env.versions(args)["sc2_build"] == "not installed"
     with pytest.raises(NotInstalledError, match=r"has no Versions/Base90136/SC2_x64\)"):
         SC2Env.check_installed(args)
     SC2Env.check_installed(args | {"game_version": "4.10.0"})
@@ -218,11 +218,17 @@ def test_versions_name_the_build(sc2: Path) -> None:
     ("arg", "message"),
     [
         ({"difficulty": "B"}, "env_args.difficulty=B must be one of 1 2 3 4 5 6 7 8 9 A"),
-        ({"replay_prefix": "a/b"}, "env_args.replay_prefix=a/b begins a file's name; the folder is "
-         "env_args.replay_dir"),
+        ({"difficulty": ""}, "env_args.difficulty= must be one of 1 2 3 4 5 6 7 8 9 A"),
+        ({"replay_prefix": "a/b"}, "env_args.replay_prefix=a/b must be the beginning of a file's "
+         "name; see replay_dir"),
+        ({"seed": "abc"}, "env_args.seed=abc must be 0 or more, or null"),
+        ({"step_mul": 0}, "env_args.step_mul=0 must be 1 or more"),
+        ({"reward_scale_rate": 0}, "env_args.reward_scale_rate=0 must be more than 0"),
+        ({"game_timeout": -4}, "env_args.game_timeout=-4 must be more than 0 seconds"),
+        ({"game_restarts": -1}, "env_args.game_restarts=-1 must be 0 or more"),
     ],
 )  # fmt: skip
-def test_what_smac_would_find_too_late(arg: dict[str, str], message: str, sc2: Path) -> None:
+def test_what_smac_would_find_too_late(arg: dict[str, Any], message: str, sc2: Path) -> None:
     with pytest.raises(ConfigError) as error:
         settings(**arg)
     assert str(error.value) == message
@@ -242,12 +248,15 @@ def test_a_reset_within_an_episode_keeps_the_game(sc2: Path) -> None:
 def test_without_the_game_it_is_one_line_at_once(path: str | None, tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "SC2PATH"}
     environment |= {} if path is None else {"SC2PATH": path}
-    begun = time.monotonic()
-    result = subprocess.run(
-        command("--config=icq", "--env-config=sc2", "with", f"local_results_path={tmp_path / 'r'}"),
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert time.monotonic() - begun < 8  # 0.9 s where nothing else runs
+    words = ["--config=icq", "--env-config=sc2", "with", f"local_results_path={tmp_path / 'r'}"]
+    times = []
+    while not times or (min(times) >= 2 and len(times) < 5):  # others work on this machine, too
+        begun = time.monotonic()
+        result = subprocess.run(
+            command(*words), env=environment, capture_output=True, text=True, check=False
+        )
+        times.append(time.monotonic() - begun)
+    assert min(times) < 2
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith("NotInstalledError: env=sc2: SMAC is not installed (")
@@ -270,6 +279,50 @@ def test_a_map_that_is_not_installed_is_named(sc2: Path) -> None:
     SC2Env.check_installed(settings().run.env_args)
     with pytest.raises(NotInstalledError, match="has no map Maps/SMAC_Maps/MMM"):
         SC2Env.check_installed(settings(map_name="MMM").run.env_args)
+
+
+def children(pid: int) -> Iterator[str]:
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        yield from path.read_text().split()
+
+
+def test_ctrl_c_reaches_no_worker(sc2: Path) -> None:
+    with battles(3) as env:
+        env.reset(1)
+        for worker in env._workers.values():
+            (mask,) = [
+                line.split()[1]
+                for line in Path(f"/proc/{worker._process.pid}/status").read_text().splitlines()
+                if line.startswith("SigBlk")
+            ]
+            assert int(mask, 16) & 1 << (signal.SIGINT - 1)
+
+
+@pytest.mark.parametrize("games_first", [True, False])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_leaves_nothing_either(
+    how: signal.Signals, games_first: bool, sc2: Path, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    words = ["--config=qmix", "--env-config=sc2", "with", "env_args.map_name=3m"]
+    words += ["batch_size_run=3", "t_max=100000000", f"local_results_path={tmp_path / 'r'}"]
+    process = subprocess.Popen(
+        command(*words), env=os.environ | {"TMPDIR": str(temporary)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (games(sc2) if games_first else list(children(process.pid))):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    for pause in (0.1, 0.15, 0.0):
+        time.sleep(pause)
+        process.send_signal(how)
+    process.communicate(timeout=60)
+    gone(sc2)
+    assert process.returncode in (128 + how, -how)
+    assert not list(temporary.glob("icq_game_*"))
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -42,7 +42,7 @@ def play(env: SMAXEnv, policy: Any, seed: int, steps: int = EPISODE_LIMIT + 4) -
     observation = env.reset(seed)
     shown, brought = [observation], []
     for _ in range(steps):
-        observation, *rest, _ = env.step(policy(observation.avail_actions))
+        observation, *rest, _, _ = env.step(policy(observation.avail_actions))
         shown.append(observation)
         brought.append(rest)
     names = ("obs", "state", "avail", "rewards", "terminated", "truncated", "won")

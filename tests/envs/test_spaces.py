@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 
 from envs.base import EnvInfo
 from envs.spaces import AgentSpaces, scalarisation
-from utils.errors import ConfigError
+from utils.errors import ConfigError, GameError
 
 SHORT, LONG = Box(-1.0, 1.0, (2,)), Box(-1.0, 1.0, (3,))
 OBS = (np.array([0.5, -0.5]), np.array([0.1, 0.2, 0.3]))
@@ -70,8 +70,13 @@ def test_who_has_left_sees_zeros_and_can_only_take_action_0(unequal: AgentSpaces
 def test_nothing_is_left_of_what_was_shown_before(unequal: AgentSpaces) -> None:
     first = unequal.observation(OBS)
     kept = [x.copy() for x in first]
-    unequal.observation((None, np.ones(3)), [None, [0, 0]])
+    unequal.observation((None, np.ones(3)), [None, [0, 1]])
     assert all(np.array_equal(a, b) for a, b in zip(first, kept, strict=True))
+
+
+def test_an_agent_without_a_choice_is_said(unequal: AgentSpaces) -> None:
+    with pytest.raises(GameError, match="agent 1 has no available action"):
+        unequal.observation(OBS, [None, [0, 0]])
 
 
 def test_actions_have_the_names_of_their_spaces(unequal: AgentSpaces) -> None:
