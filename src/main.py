@@ -6,6 +6,7 @@ Sacred's entry point: argv -> checked configuration -> run. A user's mistake end
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import sys
 import uuid
 import warnings
@@ -15,7 +16,7 @@ from typing import Any
 
 from data.recorded import require_environment, with_recorded_env_args
 from utils.config import Settings, available, load_settings
-from utils.errors import ConfigError, GameError, exit_code_of
+from utils.errors import ConfigError, GameError, NotInstalledError, exit_code_of
 
 USAGE = """\
 python src/main.py --config=ALG --env-config=ENV [SACRED'S FLAGS] [with key=value ...]
@@ -36,6 +37,8 @@ OTHER_COMMANDS = (
     "print_config", "print_dependencies", "print_named_configs", "save_config",
 )  # fmt: skip
 """Sacred's own: nothing is trained."""
+OBSERVERS = {"--tiny_db": ("tinydb", "hashfs"), "--s3": ("boto3",)}
+"""Sacred's flags for other kinds of records -> the packages that they need."""
 
 
 def main(argv: list[str]) -> int:
@@ -89,7 +92,24 @@ def sacred_flags(experiment: Any, argv: list[str]) -> dict[str, Any]:
         raise ConfigError(f"{command}: write `with` before the first key=value")
     if command and command not in OTHER_COMMANDS:
         raise ConfigError(f"{command} is not a command; there are {', '.join(OTHER_COMMANDS)}")
+    _check_observers(flags)
     return dict(flags)
+
+
+def _check_observers(flags: dict[str, Any]) -> None:
+    if flags["--sql"] is not None:
+        raise ConfigError(
+            "--sql: Sacred would write the password into the run's record; for a database use -m "
+            "(docs/database.md)"
+        )
+    for flag, packages in OBSERVERS.items():
+        missing = [name for name in packages if importlib.util.find_spec(name) is None]
+        if flags[flag] is not None and missing:
+            names = " ".join(missing)
+            raise NotInstalledError(
+                f"{flag} needs packages that are not installed here; install them with: "
+                f"pip install {names}"
+            )
 
 
 def parse_updates(words: list[str]) -> dict[str, Any]:
@@ -108,13 +128,15 @@ def _run_through_sacred(
     notes: list[str],
 ) -> int:  # fmt: skip
     from utils.database import find_target
-    from utils.observers import DatabaseObserver, WholeFiles
+    from utils.observers import DatabaseObserver, WholeFiles, claimed, id_taken
 
     target = find_target(flags["--mongo_db"])
     token = flags["--id"] or _new_token(settings.values["name"])
+    if "/" in token:
+        raise ConfigError(f"--id={token}: an id is the name of a folder; leave out the /")
     record = settings.run.results / "sacred" / token
     if record.exists():
-        raise ConfigError(f"--id={token}: {record} is there already; choose another id")
+        raise id_taken(record)
     experiment.logger = None
     experiment.add_config(settings.values)
     experiment.observers.append(WholeFiles(settings.run.results / "sacred"))
@@ -131,8 +153,10 @@ def _run_through_sacred(
     options = flags | {"--id": token, "--capture": flags["--capture"] or "sys"}
     options["--debug"] = True  # mistakes come back to main
     options["--mongo_db"] = None  # Sacred would record it, password and all
+    unrecorded = flags["COMMAND"] or flags["--unobserved"]
     try:
-        experiment.run(flags["COMMAND"], updates, options=options)
+        with contextlib.nullcontext() if unrecorded else claimed(record):
+            experiment.run(flags["COMMAND"], updates, options=options)
     except (KeyboardInterrupt, GameError):
         if trainer is not None and trainer.models_dir.is_dir():
             sys.stderr.write(f"Resume with checkpoint_path={trainer.models_dir}\n")

@@ -18,6 +18,11 @@ from utils.curves import evaluations, learning_curve
 from utils.database import Database
 from utils.errors import DataError
 
+
+class OtherRunError(DataError):
+    """The database has another run of that id; nothing can fill this one in."""
+
+
 TIMES = ("queue_time", "start_time", "stop_time", "heartbeat")
 NOT_ATTACHED = "buffer.th"  # the live runner's episodes (utils.checkpoint.BUFFER): large
 
@@ -26,7 +31,7 @@ def sync_run(database: Database, results: Path, run_id: str, final: bool = True)
     """Make the database say what a run's files say -> whether anything had to be written.
 
     While the run goes on (not `final`) its artifacts are let wait, but for the configuration.
-    DataError where a file is not whole, or if the database has another run of that id.
+    DataError where a file is not whole, OtherRunError if the database has another of that id.
     """
     folder = results / "sacred" / run_id
     try:
@@ -36,7 +41,7 @@ def sync_run(database: Database, results: Path, run_id: str, final: bool = True)
         raise DataError(f"{folder} is no record of Sacred's: {error!r}") from error
     stored = database.runs.find_one({"_id": run_id})
     if stored and stored.get("start_time") != _as_stored(run).get("start_time"):
-        raise DataError(
+        raise OtherRunError(
             f"{database.shown} has another run {run_id}, started {stored.get('start_time')}; "
             "a run needs an id (--id) of its own"
         )

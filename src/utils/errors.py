@@ -68,7 +68,8 @@ def exit_code_of(program: Callable[[], int]) -> int:
         return error.exit_code
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        sys.stderr.write(f"{type(error).__name__}:{where}: {error.strerror or error}\n")
+        message = f"{type(error).__name__}:{where}: {error.strerror or error}"
+        sys.stderr.write(f"{without_password(message)}\n")
         return 1
     except Terminated:
         sys.stderr.write("Terminated.\n")
@@ -79,8 +80,12 @@ def exit_code_of(program: Callable[[], int]) -> int:
 
 
 def without_password(text: str) -> str:
-    """A message that repeats a command line, without a database's user and password."""
-    return re.sub(r"(?i)(mongo[\w+]*://).*@|[^\s/:=]+:[^\s/]+@", r"\1***@", text)
+    """A message that repeats a command line, without a database's user and password.
+
+    Of a word with a colon before an @ all that stands before the @, but for a URL's `mongodb://`
+    and a flag's name: a password may have any character.
+    """
+    return re.sub(r"(?i)(mongo[\w+]*://).*@|(--[\w-]+=)?\S*:\S*@", r"\1\2***@", text)
 
 
 @contextlib.contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shlex
 import threading
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,43 @@ from sacred.observers import FileStorageObserver, RunObserver
 from sacred.utils import IntervalTimer
 
 from utils.database import Target, open_database
-from utils.database_sync import sync_run
-from utils.errors import DataError, UserError
+from utils.database_sync import OtherRunError, sync_run
+from utils.errors import ConfigError, DataError, UserError
 
 FINAL_WAIT = 30.0
 """Seconds. A server that is away is given up after two; this is for one that answers slowly."""
 
 
+def id_taken(record: Path) -> ConfigError:
+    """Two runs cannot have one folder."""
+    return ConfigError(f"--id={record.name}: {record} is there already; choose another id")
+
+
+@contextlib.contextmanager
+def claimed(record: Path) -> Iterator[None]:
+    """A run's folder in results/sacred, made by one run alone; removed if that does not begin."""
+    made = [folder for folder in (record, *record.parents) if not folder.exists()]
+    try:
+        os.makedirs(record)
+    except FileExistsError:
+        raise id_taken(record) from None
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # a run that began has left files in it
+            for folder in made:
+                folder.rmdir()
+        raise
+
+
 class WholeFiles(FileStorageObserver):
-    """Sacred's, but a JSON file is replaced whole: it can be read at any moment."""
+    """Sacred's, for a folder that is `claimed`.
+
+    A JSON file is replaced whole: it can be read at any moment.
+    """
+
+    def _make_run_dir(self, _id: str) -> None:
+        self.dir = os.path.join(self.basedir, _id)
 
     def save_json(self, obj: Any, filename: str) -> None:
         """Write results/sacred/RUN/`filename`."""
@@ -72,7 +102,7 @@ class DatabaseObserver(RunObserver):
         self._wake.set()
         self._thread.join(FINAL_WAIT)
         if self._thread.is_alive():
-            self._warn(f"{self._target.shown}: slow, not ready in {FINAL_WAIT:g} s")
+            self._warn_of_gap(f"{self._target.shown}: slow, not ready in {FINAL_WAIT:g} s")
 
     def _work(self) -> None:
         ended = False
@@ -86,17 +116,22 @@ class DatabaseObserver(RunObserver):
         try:
             with open_database(self._target) as database:
                 sync_run(database, self._results, self._run_id, final)
+        except OtherRunError as error:
+            self._warn("This run is not in the database: %s. The files have it.", error)
         except UserError as error:
             if final or not isinstance(error, DataError):  # else the next beat tries again
-                self._warn(str(error))
+                self._warn_of_gap(str(error))
         except Exception as error:  # no mistake in here may end a run, or be its traceback
-            self._warn(f"{self._target.shown}: {type(error).__name__}")
+            self._warn_of_gap(f"{self._target.shown}: {type(error).__name__}")
 
-    def _warn(self, reason: str) -> None:
+    def _warn_of_gap(self, reason: str) -> None:
+        words = ["python", "src/sync.py", str(self._results), *self._target.words]
+        self._warn(
+            "Not all of this run is in the database (%s). The files have it; "
+            "when the run is over, fill it in with: %s",
+            reason, shlex.join(words),
+        )  # fmt: skip
+
+    def _warn(self, message: str, *parts: object) -> None:
         if self._not_warned.acquire(blocking=False):
-            words = ["python", "src/sync.py", str(self._results), *self._target.words]
-            logging.getLogger("icq").warning(
-                "Not all of this run is in the database (%s). The files have it; "
-                "when the run is over, fill it in with: %s",
-                reason, shlex.join(words),
-            )  # fmt: skip
+            logging.getLogger("icq").warning(message, *parts)
