@@ -111,10 +111,10 @@ def _policies(data: Episodes) -> list[str]:
 
 
 def _flat(values: dict[str, Any]) -> str:
-    parts = []
+    parts = {}  # what several say, a package's version, is said once
     for key, value in values.items():
         if isinstance(value, dict):
-            parts.append(_flat(value))
+            parts[_flat(value)] = None
         else:
-            parts.append(f"{key}={value:.2f}" if isinstance(value, float) else f"{key}={value}")
-    return " ".join(parts)
+            parts[f"{key}={value:.2f}" if isinstance(value, float) else f"{key}={value}"] = None
+    return " ".join(dict.fromkeys(" ".join(parts).split(" ")))
