@@ -103,6 +103,7 @@ in_docker() {
         all) options+=(--gpus all) ;;
         *) options+=(--gpus "\"device=$gpu\"") ;;
     esac
+    if [ -n "${ICQ_DATABASE:-}" ]; then options+=(--env ICQ_DATABASE); fi
     if [ -t 0 ] && [ -t 1 ]; then options+=(--interactive --tty); fi
     read -ra extra <<< "${DOCKER_OPTIONS:-}"
     name=${USER:-$(id -u)}_icq_gpu_${gpu}_$(date +%m-%d_%H-%M-%S)_$RANDOM

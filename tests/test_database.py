@@ -1,172 +1,49 @@
-"""Runs in MongoDB, over the wire to a real server: recorded, missed, filled in, no hindrance."""
+"""Runs in MongoDB, over the wire to a real server: recorded while they go on, and no hindrance."""
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
+from databases import (
+    WARNING,
+    Server,
+    assert_as_in_the_files,
+    files_of,
+    free_port,
+    read,
+    run_words,
+    running,
+)
 from gridfs import GridFS
-from pymongo import MongoClient
-from pymongo.errors import PyMongoError
 
 import main
 import sweep
 import sync
 from utils.checkpoint import BUFFER
 from utils.config import ROOT
-from utils.curves import learning_curve
 from utils.database import find_target
 from utils.database_sync import NOT_ATTACHED
 
-TINY = [
-    "t_max=40", "batch_size=8", "test_interval=20", "test_nepisode=8", "batch_size_run=4",
-    "learner_log_interval=10", "log_interval=30", "save_model_interval=20", "rnn_hidden_dim=8",
-]  # fmt: skip
-LONG = ["t_max=600", "save_model_interval=100", "test_interval=100", "log_interval=600", "-b0.2"]
 SECRETS = ("s0meone", "pa55word")
-COLLECTIONS = ("runs", "metrics", "fs.files")
-WARNING = "Not all of this run is in the database"
-
-
-class Server:
-    """nx-27017 over one file; `start` and `kill` as often as a test likes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        self.name = f"127.0.0.1:{self.port}/sacred"
-        self.words = ["-m", f"127.0.0.1:{self.port}:sacred"]
-        self.client: MongoClient[dict[str, Any]] = MongoClient(
-            f"127.0.0.1:{self.port}", serverSelectionTimeoutMS=500, connect=False
-        )
-        self.database = self.client["sacred"]
-        self.start()
-
-    def start(self) -> None:
-        """Begin, and wait until it answers."""
-        logs = [f"--log-file={self.folder}/log", f"--pid-file={self.folder}/pid"]
-        program = str(Path(sys.executable).with_name("nx-27017"))
-        file = str(self.folder / "sacred.db")
-        self.process = subprocess.Popen(
-            [program, "--db", file, "--host", "127.0.0.1", "-p", str(self.port), *logs],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                self.client.admin.command("ping")
-            except PyMongoError:
-                assert time.monotonic() < deadline, "nx-27017 does not answer"
-            else:
-                return
-
-    def kill(self) -> None:
-        """As a power cut would."""
-        self.process.kill()
-        self.process.wait()
-
-    def run(self, run_id: str) -> dict[str, Any]:
-        """A run's document."""
-        found = self.database["runs"].find_one({"_id": run_id})
-        assert found is not None
-        return found
-
-    def artifacts(self, run_id: str) -> dict[str, bytes]:
-        """What is attached to a run."""
-        fs = GridFS(self.database)
-        return {a["name"]: fs.get(a["file_id"]).read() for a in self.run(run_id)["artifacts"]}
-
-    def dump(self) -> dict[str, list[Any]]:
-        """All that it holds; the files with their bytes."""
-        found = {
-            name: sorted(self.database[name].find(), key=lambda document: str(document["_id"]))
-            for name in COLLECTIONS
-        }
-        fs = GridFS(self.database)
-        return found | {"bytes": [fs.get(file["_id"]).read() for file in found["fs.files"]]}
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[Server]:
-    """One that a test may kill."""
-    (tmp_path / "server").mkdir()
-    server = Server(tmp_path / "server")
-    yield server
-    server.kill()
-    server.client.close()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests that leave it alone."""
-    server = Server(tmp_path_factory.mktemp("server"))
-    yield server
-    server.kill()
-    server.client.close()
+    """One for all tests, which leave it alone."""
+    with running(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 @pytest.fixture
 def words(two_step_file: Path, tmp_path: Path) -> list[str]:
-    """A run into tmp_path/r; what is put behind comes on top."""
-    common = ["with", *TINY, f"dataset={two_step_file}", f"local_results_path={tmp_path / 'r'}"]
-    return ["--config=icq", "--env-config=two_step", *common]
-
-
-def read(path: Path) -> Any:
-    """A JSON file."""
-    return json.loads(path.read_text())
-
-
-def files_of(results: Path, run_id: str) -> dict[str, bytes]:
-    """What should be attached, from the files."""
-    metrics = results / "metrics" / f"{run_id}.csv"
-    last = max((results / "models" / run_id).glob("[0-9]*"), key=lambda path: int(path.name))
-    checkpoint = {f"checkpoint_{last.name}_{path.name}": path for path in last.iterdir()}
-    del checkpoint[f"checkpoint_{last.name}_{BUFFER}"]
-    paths = {"config.json": results / "sacred" / run_id / "config.json", "metrics.csv": metrics}
-    found = {name: path.read_bytes() for name, path in (paths | checkpoint).items()}
-    return found | {"learning_curve.png": learning_curve(metrics)}
-
-
-def assert_as_in_the_files(server: Server, results: Path, run_id: str) -> None:
-    """Every field of the run, every number of its metrics."""
-    folder = results / "sacred" / run_id
-    record, stored = read(folder / "run.json"), server.run(run_id)
-    assert stored["config"] == read(folder / "config.json")
-    assert stored["captured_out"] == (folder / "cout.txt").read_text()
-    for key in ("command", "host", "meta", "status", "resources", "result"):
-        assert stored.get(key) == record.get(key), key
-    for key in ("start_time", "stop_time", "heartbeat"):
-        ours, theirs = record.get(key), stored.get(key)
-        assert (ours is None) == (theirs is None), key
-        assert ours is None or abs(datetime.fromisoformat(ours) - theirs).total_seconds() < 1e-3
-    metrics = read(folder / "metrics.json")
-    names = {metric["name"]: metric["id"] for metric in stored["info"].pop("metrics")}
-    assert stored["info"] == read(folder / "info.json")
-    found = list(server.database["metrics"].find({"run_id": run_id}))
-    assert {metric["name"]: str(metric["_id"]) for metric in found} == names
-    assert len(found) == len(names) == len(metrics)
-    for metric in found:
-        times = [datetime.fromisoformat(t) for t in metrics[metric["name"]]["timestamps"]]
-        assert all(abs(a - b).total_seconds() < 1e-3 for a, b in zip(times, metric["timestamps"]))  # noqa: B905
-        for key in ("steps", "values"):
-            assert metric[key] == metrics[metric["name"]][key]
+    """A run into tmp_path/r."""
+    return run_words(tmp_path, two_step_file)
 
 
 def test_a_run_is_in_the_database_as_in_its_files(
@@ -242,73 +119,6 @@ def test_a_server_that_is_away_is_one_line_and_no_wait(
     )
 
 
-def test_a_server_that_dies_in_mid_run_is_filled_in_afterwards(
-    own_server: Server, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    seen: list[str] = []
-
-    def kill_in_mid_run() -> None:
-        deadline = time.monotonic() + 60
-        while not seen and time.monotonic() < deadline:
-            seen.extend(d["status"] for d in own_server.database["runs"].find({"_id": "cut"}))
-            time.sleep(0.05)
-        own_server.kill()
-
-    killer = threading.Thread(target=kill_in_mid_run)
-    killer.start()
-    assert main.main([*words, *LONG, *own_server.words, "--id=cut"]) == 0
-    killer.join()
-    assert seen == ["RUNNING"]
-    shown = "".join(capsys.readouterr())
-    assert shown.count(WARNING) == 1
-    assert "Traceback" not in shown
-    command = ["-m", f"127.0.0.1:{own_server.port}:sacred"]
-    assert f"python src/sync.py {tmp_path / 'r'} {' '.join(command)}" in shown
-    assert main.main([*words, "--id=other"]) == 0
-    capsys.readouterr()
-    own_server.start()
-    assert own_server.run("cut")["status"] == "RUNNING"
-    own_server.database["runs"].update_one(
-        {"_id": "cut"}, {"$set": {"omniboard": {"notes": "mine"}}}
-    )
-    assert sync.main([str(tmp_path / "r"), *command]) == 0
-    assert capsys.readouterr().out == f"{own_server.name}: 2 filled in, 0 complete already\n"
-    for name in ("cut", "other"):
-        assert_as_in_the_files(own_server, tmp_path / "r", name)
-    assert own_server.run("cut")["status"] == "COMPLETED"
-    assert own_server.run("cut")["omniboard"] == {"notes": "mine"}
-    before = own_server.dump()
-    assert all(before.values())
-    assert sync.main([str(tmp_path / "r"), *command]) == 0
-    assert capsys.readouterr().out == f"{own_server.name}: 0 filled in, 2 complete already\n"
-    assert own_server.dump() == before
-
-
-def test_a_killed_run_is_filled_in_as_its_files_say(
-    server: Server, words: list[str], tmp_path: Path
-) -> None:
-    results = tmp_path / "r"
-    command = [sys.executable, str(ROOT / "src/main.py"), *words, *LONG, "--id=killed"]
-    process = subprocess.Popen([*command, *server.words], stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    metrics = results / "sacred/killed/metrics.json"
-    while not (metrics.exists() and list(results.glob("models/*/[0-9]*"))):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
-    assert sync.main([str(results), *server.words]) == 0
-    assert_as_in_the_files(server, results, "killed")
-    assert server.run("killed")["status"] == "RUNNING"
-    (artifact,) = {name for name in server.artifacts("killed") if name.endswith("_agent.th")}
-    _, step, _ = artifact.split("_", 2)
-    agent = results / "models" / "killed" / step / "agent.th"
-    assert server.artifacts("killed")[artifact] == agent.read_bytes()
-    before = server.dump()
-    assert sync.main([str(results), *server.words]) == 0
-    assert server.dump() == before
-
-
 AT_ONCE = """
 import os, sys
 import torch._dynamo, sacred.observers, pymongo, gridfs, main, run
@@ -342,6 +152,24 @@ def test_twenty_runs_at_once_have_twenty_ids(
     assert server.dump() == before, "they were complete"
 
 
+def test_four_commands_at_once_are_four_runs(
+    server: Server, words: list[str], tmp_path: Path
+) -> None:
+    small = ["--config=bc", "t_max=1", "test_nepisode=0", "name=four", *server.words]
+    command = [sys.executable, str(ROOT / "src/main.py"), *words, *small]
+    pipe = subprocess.PIPE
+    started = [subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) for _ in range(4)]
+    shown = ["".join(process.communicate()) for process in started]
+    assert [process.returncode for process in started] == [0] * 4, shown
+    assert WARNING not in "".join(shown)
+    names = {path.parent.name for path in tmp_path.glob("r/sacred/*/run.json")}
+    stored = [run["_id"] for run in server.database["runs"].find({"config.name": "four"})]
+    assert len(names) == 4
+    assert sorted(stored) == sorted(names)
+    for name in names:
+        assert_as_in_the_files(server, tmp_path / "r", name)
+
+
 def test_credentials_are_nowhere(
     server: Server, words: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -366,69 +194,6 @@ def test_credentials_are_nowhere(
     for secret in SECRETS:
         assert secret not in "".join(shown)
         assert subprocess.run(["grep", "-rqa", secret, str(results)], check=False).returncode == 1
-
-
-def test_the_server_is_away_when_runs_are_filled_in(
-    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main.main(words) == 0
-    capsys.readouterr()
-    port = free_port()
-    assert sync.main([str(tmp_path / "r"), "-m", f"127.0.0.1:{port}:sacred"]) == 2
-    assert capsys.readouterr().err == f"DatabaseError: 127.0.0.1:{port}/sacred: no answer\n"
-
-
-def test_a_file_that_is_not_whole_is_left_out(
-    server: Server, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    results = tmp_path / "r"
-    for name in ("good", "torn"):
-        assert main.main([*words, f"--id={name}"]) == 0
-    capsys.readouterr()
-    path = results / "sacred/torn/metrics.json"
-    text = path.read_text()
-    path.write_text(text[: len(text) // 2])
-    assert sync.main([str(results), *server.words]) == 1
-    shown = capsys.readouterr()
-    assert shown.out == f"{server.name}: 1 filled in, 0 complete already, 1 left out\n"
-    assert shown.err == f"left out: {path} is not whole; is the run just writing it?\n"
-    path.write_text(text)
-    assert sync.main([str(results), *server.words]) == 0
-    assert capsys.readouterr().out == f"{server.name}: 1 filled in, 1 complete already\n"
-    assert_as_in_the_files(server, results, "torn")
-    (path.with_name("run.json")).write_text("{}")
-    assert sync.main([str(results), *server.words]) == 1
-    assert f"left out: {path.parent} is no record of Sacred's: " in capsys.readouterr().err
-
-
-def test_another_run_of_the_same_id_is_not_overwritten(
-    server: Server, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main.main([*words, *server.words, "--id=mine"]) == 0
-    before = server.dump()
-    capsys.readouterr()
-    elsewhere = f"local_results_path={tmp_path / 'elsewhere'}"
-    assert main.main([*words, elsewhere, *server.words, "--id=mine"]) == 0
-    started = server.run("mine")["start_time"]
-    message = f"{server.name} has another run mine, started {started}; a run needs an id (--id)"
-    assert message in capsys.readouterr().out
-    assert sync.main([str(tmp_path / "elsewhere"), *server.words]) == 1
-    assert f"left out: {message}" in capsys.readouterr().err
-    assert server.dump() == before
-
-
-def test_a_folder_without_runs_and_no_database(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert sync.main([str(tmp_path), "-m", "127.0.0.1:1:sacred"]) == 2
-    assert capsys.readouterr().err == (
-        f"DataError: {tmp_path} has no run; a results folder has sacred/RUN/run.json\n"
-    )
-    monkeypatch.delenv("ICQ_DATABASE", raising=False)
-    assert sync.main([str(tmp_path)]) == 2
-    assert capsys.readouterr().err == (
-        "ConfigError: which database? Say -m HOST:PORT:DB, or set ICQ_DATABASE\n"
-    )
 
 
 FORMS = "a database is HOST:PORT:DB, DB (on this machine) or a mongodb:// URL"
