@@ -12,6 +12,7 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from data.recorded import require_environment, with_recorded_env_args
@@ -128,18 +129,14 @@ def _run_through_sacred(
     notes: list[str],
 ) -> int:  # fmt: skip
     from utils.database import find_target
-    from utils.observers import DatabaseObserver, WholeFiles, claimed, id_taken
+    from utils.observers import DatabaseObserver, WholeFiles, claimed
 
     target = find_target(flags["--mongo_db"])
     token = flags["--id"] or _new_token(settings.values["name"])
-    if "/" in token:
-        raise ConfigError(f"--id={token}: an id is the name of a folder; leave out the /")
-    record = settings.run.results / "sacred" / token
-    if record.exists():
-        raise id_taken(record)
+    record = _free_record(settings.run.results / "sacred", token)
     experiment.logger = None
     experiment.add_config(settings.values)
-    experiment.observers.append(WholeFiles(settings.run.results / "sacred"))
+    experiment.observers.append(WholeFiles(record.parent))
     if target:
         experiment.observers.append(DatabaseObserver(target, settings.run.results))
 
@@ -162,6 +159,17 @@ def _run_through_sacred(
             sys.stderr.write(f"Resume with checkpoint_path={trainer.models_dir}\n")
         raise
     return 0
+
+
+def _free_record(folder: Path, token: str) -> Path:
+    """A run's folder, as long as there is none; only `claimed` makes it the run's."""
+    from utils.observers import id_taken
+
+    if "/" in token:
+        raise ConfigError(f"--id={token}: an id is the name of a folder; leave out the /")
+    if (record := folder / token).exists():
+        raise id_taken(record)
+    return record
 
 
 def _build(settings: Settings, token: str, notes: list[str]) -> Any:

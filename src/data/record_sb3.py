@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +69,15 @@ def record_sb3(args: argparse.Namespace) -> None:
             "ones"
         )
     run = _train(args, config)
-    recorder = Recorder(config, 0.0, args.seed)
-    policies = _measured(recorder, config, run)
-    random, expert = policies[0].facts["return_mean"], policies[-1].facts["return_mean"]
-    third = random + (expert - random) / 3
-    medium = min(policies[1:], key=lambda p: abs(p.facts["return_mean"] - third))
-    out = args.out or config.dataset_path.parent
-    levelled = _Levels(args, recorder, out, medium, policies[-1], run)
-    for level in levels:
-        sys.stdout.write(f"wrote {levelled.write(level)}\n")
+    with closing(Recorder(config, 0.0, args.seed)) as recorder:
+        policies = _measured(recorder, config, run)
+        random, expert = policies[0].facts["return_mean"], policies[-1].facts["return_mean"]
+        third = random + (expert - random) / 3
+        medium = min(policies[1:], key=lambda p: abs(p.facts["return_mean"] - third))
+        out = args.out or config.dataset_path.parent
+        levelled = _Levels(args, recorder, out, medium, policies[-1], run)
+        for level in levels:
+            sys.stdout.write(f"wrote {levelled.write(level)}\n")
 
 
 class _Levels:
