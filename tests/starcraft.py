@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from envs import sc2 as sc2_module
 from utils.config import ROOT
 
 STAND_IN = ROOT / "tests" / "stand_in"
-GAME = (STAND_IN / "game.py").read_text()
+GAME = STAND_IN / "game.py"
 Fault = Callable[..., None]
 
 
@@ -23,7 +24,8 @@ def install(sc2_path: Path, build: int = 75689, maps: tuple[str, ...] = ("3m", "
     """The game's folder, as Blizzard's archive and SMAC's maps make it."""
     binary = sc2_path / "Versions" / f"Base{build}" / "SC2_x64"
     binary.parent.mkdir(parents=True)
-    binary.write_text(f"#!{sys.executable}\n{GAME}")
+    words = shlex.join([sys.executable, str(GAME)])  # no shebang, which takes no space in a path
+    binary.write_text(f'#!/bin/sh\nexec {words} "$0"\n')
     binary.chmod(0o755)
     folder = sc2_path / "Maps" / "SMAC_Maps"
     folder.mkdir(parents=True, exist_ok=True)
