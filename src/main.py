@@ -87,7 +87,7 @@ def sacred_flags(experiment: Any, argv: list[str]) -> dict[str, Any]:
     try:
         flags = docopt(usage, argv, default_help=False)
     except DocoptExit as error:
-        raise ConfigError(f"{' '.join(argv)}: not understood; see --help") from error
+        raise ConfigError(f"{_shown(argv)}: not understood; see --help") from error
     command = "help" if flags["help"] else flags["COMMAND"]
     if command and "=" in command:
         raise ConfigError(f"{command}: write `with` before the first key=value")
@@ -111,6 +111,11 @@ def _check_observers(flags: dict[str, Any]) -> None:
                 f"{flag} needs packages that are not installed here; install them with: "
                 f"pip install {names}"
             )
+
+
+def _shown(argv: list[str]) -> str:
+    """The words, without any that may hold a password."""
+    return " ".join(f"***@{word.rpartition('@')[2]}" if "@" in word else word for word in argv)
 
 
 def parse_updates(words: list[str]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from utils.records import NOT_IDENTITY, completed_configs, filled
 NAMES = ("--config", "--env-config")
 OF_A_LOOK = {"checkpoint_path", "load_step", "save_replay"}
 """Keys that count where a checkpoint is only evaluated."""
-GRACE, PATIENCE = 1.0, 40.0
+GRACE, PATIENCE = 1.0, 80.0
 """Seconds in which runs end that Ctrl-C has reached, too; then those that it has not (at the end a
 run may wait for a slow database)."""
 
@@ -121,7 +121,7 @@ def _completed(results: str, alg: str, env: str) -> list[dict[str, Any]]:
 
 def _what_counts(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration without what changes nothing of what is learnt or measured."""
-    free = env_REGISTRY[config["env"]].FREE_ARGS
+    free = env_REGISTRY[config["env"]].FREE_ARGS - {"seed"}
     ignored = NOT_IDENTITY - (OF_A_LOOK if config["evaluate"] else set())
     env_args = {k: v for k, v in config["env_args"].items() if k not in free}
     return {k: v for k, v in config.items() if k not in ignored} | {"env_args": env_args}

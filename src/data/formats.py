@@ -8,8 +8,15 @@ from typing import Any
 from data.flat import is_d4rl, read_d4rl
 from data.read import Episodes, RecordedEpisodes
 from data.schema import MINARI
-from utils.config import RunConfig, Settings, env_values, load_settings
-from utils.errors import DataError
+from utils.config import (
+    COMMAND_LINE,
+    RunConfig,
+    Settings,
+    check_env_args,
+    env_values,
+    load_settings,
+)
+from utils.errors import ConfigError, DataError
 
 
 def open_dataset(config: RunConfig) -> Episodes:
@@ -53,6 +60,10 @@ def unlearnt_settings(env_config: str, key: str, updates: dict[str, Any]) -> Set
     from envs import REGISTRY as env_REGISTRY
 
     env = env_values(env_config)
+    given = updates.get("env_args", {})
+    if not isinstance(given, dict):
+        raise ConfigError(f"env_args={given}: write env_args.KEY=VALUE")
+    check_env_args(given, env["env_args"], COMMAND_LINE)
     if key:
         name = "map_name" if "map_name" in env["env_args"] else "key"
         updates = updates | {"env_args": updates.get("env_args", {}) | {name: key}}

@@ -13,14 +13,15 @@ from data.record import (
     choose,
     load_policy,
     random_policy,
-    read_level,
+    read_levels,
 )
 from utils.config import ROOT, RunConfig, scenario
+from utils.errors import ConfigError
 
 
 def record_levels(args: argparse.Namespace) -> None:
     """Measure every checkpoint of the runs, choose each level's, record them."""
-    levels = [read_level(word) for word in args.levels.split(",")]
+    levels = read_levels(args.levels)
     runs = dict.fromkeys(run.resolve() for run in args.runs)  # each once
     folders = [folder for run in runs for folder in checkpoints_of(run)[:: args.every]]
     policies = [load_policy(folder) for folder in folders]
@@ -42,6 +43,8 @@ def record_random(args: argparse.Namespace) -> None:
     """Record actions drawn evenly from the available ones."""
     policy = random_policy(args.env_config, args.seed, args.key, args.env_args)
     path = _folder(args.out, policy.config) / "random.h5"
+    if args.env_args and not args.out:
+        raise ConfigError("`with` makes other data than usual: say where it goes with --out=FOLDER")
     with closing(Recorder(policy.config, 1.0, args.seed)) as recorder:
         recorder.record([policy], args.episodes, path, "random", args.compress)
     sys.stdout.write(f"wrote {path}\n")

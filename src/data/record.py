@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -187,15 +188,27 @@ class Recorder:
 
 
 class Level(NamedTuple):
-    """A name, and the mean episode returns that it has; `high` itself counts for the last alone."""
+    """A name, and the mean episode returns that it has: from `low`, below `high`.
+
+    Of the `last` of some levels `high` itself counts, too.
+    """
 
     name: str
     low: float
     high: float
-    last: bool
+    last: bool = False
 
 
-def read_level(word: str) -> Level:
+def read_levels(words: str) -> list[Level]:
+    """Levels between commas; ConfigError where two have one name, or a return would be in both."""
+    levels = sorted((_read_level(word) for word in words.split(",")), key=lambda level: level.low)
+    for one, other in itertools.pairwise(levels):
+        if other.low < one.high or one.name == other.name:
+            raise ConfigError(f"--levels: {one.name} and {other.name} overlap")
+    return [*levels[:-1], levels[-1]._replace(last=True)]
+
+
+def _read_level(word: str) -> Level:
     """poor, medium or good of Table 3, or NAME=LOW:HIGH; ConfigError for anything else."""
     name, given, bounds = word.partition("=")
     if not given:
@@ -204,14 +217,14 @@ def read_level(word: str) -> Level:
             raise ConfigError(
                 f"--levels: {name} is not a level; there are {known}, and NAME=LOW:HIGH"
             )
-        return Level(name, *LEVELS[name], last=name == "good")
+        return Level(name, *LEVELS[name])
     try:
         low, high = (float(bound) for bound in bounds.split(":"))
     except ValueError:
         low, high = 1.0, 0.0
-    if not (name.isidentifier() and low <= high):
+    if not (name.isidentifier() and name not in LEVELS and low < high):
         raise ConfigError(f"--levels: {word} is not NAME=LOW:HIGH, say medium=0.3:0.6")
-    return Level(name, low, high, last=True)
+    return Level(name, low, high)
 
 
 def choose(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +24,7 @@ class Outcome(NamedTuple):
     terminated: bool
     truncated: bool
     battle_won: bool
-    facts: Mapping[str, float] = MappingProxyType({})
+    facts: Mapping[str, float] | None = None
     """Other numbers of the step's info: dead_allies, say."""
 
 
@@ -80,7 +79,7 @@ class GamesEnv(VectorEnv):
         over = terminated | truncated | lost
         self._running = [i for i in self._running if not over[i]]
         ended = terminated | truncated
-        facts = {i: o.facts for i, o in outcomes.items() if o is not None and ended[i]}
+        facts = {i: o.facts for i, o in outcomes.items() if o and o.facts and ended[i]}
         return Step(self._observe(), rewards, terminated, truncated, won, lost, facts)
 
     @abstractmethod

@@ -69,13 +69,18 @@ class ProcessEnv(GamesEnv):
         shown: dict[int, Observation] = {}
         while len(shown) < self.batch_size:
             missing = [i for i in range(self.batch_size) if i not in shown]
+            resource_tracker.ensure_running()  # when it starts it lets signals through again
             for i in missing:
                 if i not in self._workers:
-                    with blocked(signal.SIGINT, signal.SIGTERM):  # none is begun and not known
-                        self._workers[i] = _Worker(self._make, seeds[i])
+                    with held_back(signal.SIGINT, signal.SIGTERM):  # none is begun and not known
+                        self._workers[i] = _Worker(self._make, self._seed(i, seeds[i]))
             answers = self._ask({i: ("reset", seeds[i]) for i in missing}, STARTING)
             shown |= {i: answer for i, answer in answers.items() if answer is not None}
         return [shown[i] for i in range(self.batch_size)]
+
+    def _seed(self, slot: int, drawn: int) -> int:
+        """What slot's game is built with."""
+        return drawn
 
     def _step_games(self, actions: Mapping[int, np.ndarray]) -> dict[int, Outcome | None]:
         outcomes = self._ask({i: ("step", joint) for i, joint in actions.items()})
@@ -139,9 +144,7 @@ class _Worker:
         self._process = context.Process(
             target=_work, args=(theirs, make, seed, self._folder), daemon=True
         )
-        resource_tracker.ensure_running()  # it is started with signals let through again
-        with blocked(signal.SIGINT, signal.SIGTERM):
-            self._process.start()
+        self._process.start()
         theirs.close()
 
     def ask_to_close(self) -> None:
@@ -156,11 +159,12 @@ class _Worker:
         self._process.kill()  # if it was not yet the leader of a session
         self._process.join()
         self.connection.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for folder in (self._folder, _gone(self._folder)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _close(workers: dict[int, _Worker]) -> None:
-    with blocked(signal.SIGINT, signal.SIGTERM):  # it takes FAREWELL at most
+    with held_back(signal.SIGINT, signal.SIGTERM):  # it takes FAREWELL at most
         for worker in workers.values():
             worker.ask_to_close()
         deadline = time.monotonic() + FAREWELL
@@ -170,13 +174,22 @@ def _close(workers: dict[int, _Worker]) -> None:
 
 
 @contextlib.contextmanager
-def blocked(*signals: signal.Signals) -> Iterator[None]:
-    """They come afterwards; a process that is started in here does not get them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+def held_back(*signals: signal.Signals) -> Iterator[None]:
+    """They come afterwards, whatever thread gets them; a process begun in here inherits a mask."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    came: dict[int, None] = {}
+    handlers: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in signals:
+            handlers[number] = signal.signal(number, lambda got, _: came.update({got: None}))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _kill_session(leader: int | None) -> None:
@@ -222,8 +235,12 @@ def _die_with_parent(folder: Path) -> None:
     _end_session(folder)
 
 
+def _gone(folder: Path) -> Path:
+    return folder.with_suffix(".gone")
+
+
 def _end_session(folder: Path) -> None:
-    gone = folder.with_suffix(".gone")
+    gone = _gone(folder)
     with contextlib.suppress(OSError):
         folder.rename(gone)  # so that a game that is just starting puts nothing more into it
     shutil.rmtree(gone, ignore_errors=True)

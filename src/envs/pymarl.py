@@ -57,7 +57,9 @@ def read_step(result: tuple[Any, ...]) -> tuple[float, bool, bool, Mapping[str, 
         (reward, terminated, info), truncated = result, False
     else:
         _, reward, terminated, truncated, info = result
-    terminated, truncated = bool(np.all(terminated)), bool(np.all(truncated))
+    over = bool(np.all(np.logical_or(terminated, truncated)))  # each agent in its own way
+    terminated = bool(np.all(terminated))
+    truncated = over and not terminated
     if info.get("episode_limit", False):
         terminated, truncated = False, True
     return float(np.sum(reward)), terminated, truncated and not terminated, info
@@ -69,7 +71,7 @@ def read_facts(info: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in info.items()
-        if name != "battle_won" and isinstance(value, numbers)
+        if isinstance(name, str) and name != "battle_won" and isinstance(value, numbers)
     }
 
 

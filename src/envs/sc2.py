@@ -49,7 +49,7 @@ class SC2Env(ProcessEnv):
     HAS_REPLAYS = True
 
     def __init__(self, env_args: dict[str, Any], batch_size: int) -> None:
-        self._replay_dir = env_args["replay_dir"]
+        self._replay_dir, self._given_seed = env_args["replay_dir"], env_args["seed"]
         make = functools.partial(SC2Game, env_args)
         timeout, restarts = env_args["game_timeout"], env_args["game_restarts"]
         super().__init__(self.env_info(env_args), make, batch_size, timeout, restarts)
@@ -77,6 +77,9 @@ class SC2Env(ProcessEnv):
             build = _build(env_args["game_version"])
         return {"sc2_build": build} | package_versions("SMAC", "pysc2")
 
+    def _seed(self, slot: int, drawn: int) -> int:
+        return drawn if self._given_seed is None else self._given_seed + slot
+
     def save_replay(self, folder: Path) -> list[Path]:
         """Of every game, from its start; into env_args.replay_dir if that is set."""
         own = Path(self._replay_dir).expanduser()
@@ -88,8 +91,7 @@ class SC2Game(PyMARLGame):
 
     def __init__(self, env_args: dict[str, Any], seed: int) -> None:
         os.environ["SC2PATH"] = str(sc2_path())
-        seed = seed % 2**31 if env_args["seed"] is None else env_args["seed"]
-        super().__init__(_starcraft2env(env_args | {"seed": seed}))
+        super().__init__(_starcraft2env(env_args | {"seed": seed % 2**31}))
         self._launched = False
 
     def reset(self, seed: int) -> Observation:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from envs.base import EnvInfo, Observation
-from utils.errors import ConfigError, GameError
+from utils.errors import ConfigError
 
 SCALARISATIONS: dict[str, Callable[[Sequence[float]], float]] = {
     "sum": lambda rewards: float(sum(rewards)),
@@ -27,7 +27,6 @@ class AgentSpaces:
     def __init__(self, name: str, observations: Sequence[Any], actions: Sequence[Any]) -> None:
         from gymnasium import spaces
 
-        self._name = name
         self._flatten: Callable[[Any, Any], Any] = spaces.flatten
         for space in actions:
             if not isinstance(space, spaces.Discrete):
@@ -52,7 +51,8 @@ class AgentSpaces:
     ) -> Observation:
         """obs: each agent's, None of one that has left, which can only take action 0.
 
-        masks: of each agent's available actions, None or nothing where all are.
+        masks: of each agent's available actions, None or nothing where all are. An agent whose mask
+        has nothing, as when an episode is over, can take action 0.
         """
         shown = np.zeros((len(obs), self._width), dtype=np.float32)
         avail = np.zeros((len(obs), max(self._counts)), dtype=bool)
@@ -64,9 +64,7 @@ class AgentSpaces:
             shown[i, : len(flat)] = flat
             mask = masks[i] if len(masks) else None
             avail[i, : self._counts[i]] = True if mask is None else mask[: self._counts[i]]
-        if not avail.any(1).all():
-            agent = int(np.argmin(avail.any(1)))
-            raise GameError(f"{self._name}: agent {agent} has no available action (mask of zeros)")
+        avail[~avail.any(1), 0] = True  # as at the end of many tasks: something must be chosen
         everything = shown.reshape(-1) if state is None else np.asarray(state, dtype=np.float32)
         return Observation(shown, everything.reshape(-1), avail)
 

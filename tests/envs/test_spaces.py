@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 
 from envs.base import EnvInfo
 from envs.spaces import AgentSpaces, scalarisation
-from utils.errors import ConfigError, GameError
+from utils.errors import ConfigError
 
 SHORT, LONG = Box(-1.0, 1.0, (2,)), Box(-1.0, 1.0, (3,))
 OBS = (np.array([0.5, -0.5]), np.array([0.1, 0.2, 0.3]))
@@ -74,9 +74,9 @@ def test_nothing_is_left_of_what_was_shown_before(unequal: AgentSpaces) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, kept, strict=True))
 
 
-def test_an_agent_without_a_choice_is_said(unequal: AgentSpaces) -> None:
-    with pytest.raises(GameError, match="agent 1 has no available action"):
-        unequal.observation(OBS, [None, [0, 0]])
+def test_an_agent_without_a_choice_takes_the_first_action(unequal: AgentSpaces) -> None:
+    shown = unequal.observation(OBS, [None, [0, 0]])
+    assert np.flatnonzero(shown.avail_actions[1]).tolist() == [0]
 
 
 def test_actions_have_the_names_of_their_spaces(unequal: AgentSpaces) -> None:

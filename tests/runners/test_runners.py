@@ -163,6 +163,13 @@ def test_statistics_by_hand() -> None:
     )
 
 
+def test_what_an_environment_tells_does_not_replace_what_is_measured() -> None:
+    told = [{"return": 7.0, "dead_allies": 2.0}, {"dead_allies": 1.0}]
+    games = Evaluation(np.array([1.0, 2.0]), np.array([3, 4]), np.array([True, False]), None, told)
+    stats = games.statistics()
+    assert (stats["return_mean"], stats["dead_allies_mean"]) == (1.5, 1.5)
+
+
 def test_one_episode_has_no_spread() -> None:
     stats = Evaluation(np.array([5.0]), np.array([3]), np.array([True])).statistics()
     assert (stats["return_mean"], stats["return_std"], stats["return_se"]) == (5.0, 0.0, 0.0)
