@@ -113,9 +113,9 @@ class VectorEnv(ABC):
     info: EnvInfo
     batch_size: int
 
-    @staticmethod
+    @classmethod
     @abstractmethod
-    def env_info(env_args: dict[str, Any]) -> EnvInfo:
+    def env_info(cls, env_args: dict[str, Any]) -> EnvInfo:
         """The numbers, cheaply: no game is started; configuration and data are checked with it."""
 
     @staticmethod  # noqa: B027 - nothing is needed, unless a subclass says so

@@ -15,43 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from envs.base import EnvInfo, Observation
-from envs.games import Game, Outcome, SerialEnv
-from envs.pymarl import read_facts
+from envs.base import Observation
+from envs.games import Outcome
+from envs.pymarl import read_facts, read_step
 from envs.spaces import AgentSpaces, scalarisation
-from envs.tasks import OWN_LIMITS, check_limits, import_task, make_task
+from envs.tasks import OWN_LIMITS, TaskEnv, TaskGame, check_limits, import_task, make_task
 from utils.config import nearest
 from utils.errors import ConfigError
 from utils.provenance import package_versions
 
 
-class GymmaEnv(SerialEnv):
-    """E tasks, stepped one after the other; see `envs.base.VectorEnv` for the promises."""
-
-    def __init__(self, env_args: dict[str, Any], batch_size: int) -> None:
-        games = [GymmaGame(**env_args) for _ in range(batch_size)]
-        super().__init__(games[0].info, games)
-
-    @staticmethod
-    def check_installed(env_args: dict[str, Any]) -> None:
-        """NotInstalledError where Gymnasium or the task's package cannot be imported."""
-        _import(env_args["key"])
-
-    @staticmethod
-    def env_info(env_args: dict[str, Any]) -> EnvInfo:
-        """The numbers of the task, which is made once and closed for it."""
-        game = GymmaGame(**env_args)
-        game.close()
-        return game.info
-
-    @staticmethod
-    def versions(env_args: dict[str, Any]) -> dict[str, str]:
-        """Gymnasium's, and that of the package that brings the task."""
-        module = env_args["key"].rpartition(":")[0]
-        return package_versions("gymnasium", *([module] if module else []))
-
-
-class GymmaGame(Game):
+class GymmaGame(TaskGame):
     """One task."""
 
     def __init__(
@@ -80,14 +54,13 @@ class GymmaGame(Game):
 
     def step(self, actions: np.ndarray) -> Outcome:
         """Actions (N,) int."""
-        obs, reward, terminated, truncated, info = self._task.step(self._spaces.actions(actions))
+        result = self._task.step(self._spaces.actions(actions))
+        _, terminated, truncated, info = read_step(result)
         self._time += 1
-        ended = bool(np.all(terminated))
-        over = bool(np.all(np.logical_or(terminated, truncated)))  # each agent in its own way
-        cut = over or self._time >= self._time_limit
-        common = self._scalar(np.atleast_1d(reward).tolist())
-        won, shown = bool(info.get("battle_won", False)), self._observation(obs, info)
-        return Outcome(shown, common, ended, cut and not ended, won, read_facts(info))
+        truncated |= self._time >= self._time_limit and not terminated
+        reward = self._scalar(np.atleast_1d(result[1]).tolist())
+        won, shown = bool(info.get("battle_won", False)), self._observation(result[0], info)
+        return Outcome(shown, reward, terminated, truncated, won, read_facts(info))
 
     def close(self) -> None:
         """Close the task."""
@@ -99,6 +72,23 @@ class GymmaGame(Game):
             masks = self.raw.get_avail_actions()
         state = self.raw.get_state() if self._own_state else None
         return self._spaces.observation(obs, masks, state)
+
+
+class GymmaEnv(TaskEnv):
+    """E tasks of Gymnasium."""
+
+    GAME = GymmaGame
+
+    @staticmethod
+    def check_installed(env_args: dict[str, Any]) -> None:
+        """NotInstalledError where Gymnasium or the task's package cannot be imported."""
+        _import(env_args["key"])
+
+    @staticmethod
+    def versions(env_args: dict[str, Any]) -> dict[str, str]:
+        """Gymnasium's, and that of the package that brings the task."""
+        module = env_args["key"].rpartition(":")[0]
+        return package_versions("gymnasium", *([module] if module else []))
 
 
 def _make(key: str, time_limit: int, kwargs: dict[str, Any]) -> Any:

@@ -42,8 +42,8 @@ class GymnasiumEnv(SerialEnv):
         """MissingExtraError where Gymnasium or what the task needs cannot be imported."""
         _info(env_args["key"])
 
-    @staticmethod
-    def env_info(env_args: dict[str, Any]) -> EnvInfo:
+    @classmethod
+    def env_info(cls, env_args: dict[str, Any]) -> EnvInfo:
         """The numbers of the task, which is made once and closed for it."""
         return _info(env_args["key"])
 

@@ -33,8 +33,8 @@ class MMDPEnv(VectorEnv):
         self._state = np.full(batch_size, S2)
         self._time = 0
 
-    @staticmethod
-    def env_info(env_args: dict[str, Any]) -> EnvInfo:
+    @classmethod
+    def env_info(cls, env_args: dict[str, Any]) -> EnvInfo:
         """The numbers; ConfigError for fewer than one agent."""
         n = env_args["n_agents"]
         if n < 1:

@@ -14,41 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from envs.base import EnvInfo, Observation
-from envs.games import Game, Outcome, SerialEnv
+from envs.base import Observation
+from envs.games import Outcome
 from envs.spaces import AgentSpaces, scalarisation
-from envs.tasks import check_limits, import_task, make_task
+from envs.tasks import TaskEnv, TaskGame, check_limits, import_task, make_task
 from utils.config import nearest
 from utils.errors import ConfigError, NotInstalledError
 from utils.provenance import package_versions
 
 
-class PettingZooEnv(SerialEnv):
-    """E tasks, stepped one after the other; see `envs.base.VectorEnv` for the promises."""
-
-    def __init__(self, env_args: dict[str, Any], batch_size: int) -> None:
-        games = [PettingZooGame(**env_args) for _ in range(batch_size)]
-        super().__init__(games[0].info, games)
-
-    @staticmethod
-    def check_installed(env_args: dict[str, Any]) -> None:
-        """NotInstalledError where the task's module cannot be imported."""
-        _import(env_args["key"])
-
-    @staticmethod
-    def env_info(env_args: dict[str, Any]) -> EnvInfo:
-        """The numbers of the task, which is made once and closed for it."""
-        game = PettingZooGame(**env_args)
-        game.close()
-        return game.info
-
-    @staticmethod
-    def versions(env_args: dict[str, Any]) -> dict[str, str]:
-        """PettingZoo's, and that of the package that brings the task."""
-        return package_versions("pettingzoo", env_args["key"].partition(".")[0])
-
-
-class PettingZooGame(Game):
+class PettingZooGame(TaskGame):
     """One task; `key` is its module, such as mpe2.simple_spread_v3."""
 
     def __init__(
@@ -65,9 +40,9 @@ class PettingZooGame(Game):
             [s["observation"] if m else s for s, m in zip(observations, self._masked, strict=True)],
             [self._task.action_space(agent) for agent in self._agents],
         )
-        self._task.reset(seed=0)  # before that there is no state
-        state = self._state()
-        self.info = self._spaces.info(time_limit, None if state is None else state.size)
+        state_shape = self._state_shape()
+        self._has_state = state_shape is not None
+        self.info = self._spaces.info(time_limit, state_shape)
 
     def reset(self, seed: int) -> Observation:
         """Begin an episode."""
@@ -100,14 +75,33 @@ class PettingZooGame(Game):
                 own, mask = own["observation"], own["action_mask"]
             shown.append(own)
             masks.append(mask)
-        return self._spaces.observation(shown, masks, self._state())
+        return self._spaces.observation(
+            shown, masks, self._task.state() if self._has_state else None
+        )
 
-    def _state(self) -> np.ndarray | None:
-        """The task's own state, flat; None of one that has none."""
+    def _state_shape(self) -> int | None:
+        """Numbers in the task's own state; None of one that has none, which PettingZoo says so."""
+        self._task.reset(seed=0)  # before that there is no state
         try:
-            return np.asarray(self._task.state(), dtype=np.float32).reshape(-1)
+            return int(np.size(self._task.state()))
         except NotImplementedError:
             return None
+
+
+class PettingZooEnv(TaskEnv):
+    """E tasks of PettingZoo."""
+
+    GAME = PettingZooGame
+
+    @staticmethod
+    def check_installed(env_args: dict[str, Any]) -> None:
+        """NotInstalledError where the task's module cannot be imported."""
+        _import(env_args["key"])
+
+    @staticmethod
+    def versions(env_args: dict[str, Any]) -> dict[str, str]:
+        """PettingZoo's, and that of the package that brings the task."""
+        return package_versions("pettingzoo", env_args["key"].partition(".")[0])
 
 
 def _is_masked(space: Any) -> bool:

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 import time
@@ -159,8 +160,7 @@ class _Worker:
         self._process.kill()  # if it was not yet the leader of a session
         self._process.join()
         self.connection.close()
-        for folder in (self._folder, _gone(self._folder)):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _close(workers: dict[int, _Worker]) -> None:
@@ -235,13 +235,8 @@ def _die_with_parent(folder: Path) -> None:
     _end_session(folder)
 
 
-def _gone(folder: Path) -> Path:
-    return folder.with_suffix(".gone")
-
-
 def _end_session(folder: Path) -> None:
-    gone = _gone(folder)
-    with contextlib.suppress(OSError):
-        folder.rename(gone)  # so that a game that is just starting puts nothing more into it
-    shutil.rmtree(gone, ignore_errors=True)
-    os.killpg(0, signal.SIGKILL)
+    """Kill the worker and its game, then remove the folder: by a shell outside of the session."""
+    script = 'kill -s KILL -- "-$1"; rm -rf -- "$2"'
+    words = ["/bin/sh", "-c", script, "sh", str(os.getpid()), str(folder)]
+    subprocess.Popen(words, start_new_session=True, stderr=subprocess.DEVNULL)

@@ -62,7 +62,7 @@ def read_step(result: tuple[Any, ...]) -> tuple[float, bool, bool, Mapping[str, 
     truncated = over and not terminated
     if info.get("episode_limit", False):
         terminated, truncated = False, True
-    return float(np.sum(reward)), terminated, truncated and not terminated, info
+    return float(np.sum(reward)), terminated, truncated, info
 
 
 def read_facts(info: Mapping[str, Any]) -> dict[str, float]:

@@ -56,15 +56,15 @@ class SC2Env(ProcessEnv):
 
     @staticmethod
     def check_installed(env_args: dict[str, Any]) -> None:
-        """NotInstalledError where SMAC, the game or the map is not here; nothing is imported."""
+        """NotInstalledError where SMAC, the game or the map is not here; SMAC is not imported."""
         missing = _missing_smac()
         version = None if missing else env_args["game_version"]  # SMAC brings what knows versions
         missing += _missing_game(env_args["map_name"], version)
         if missing:
             raise NotInstalledError(f"env=sc2: {'; '.join(missing)}; {WAYS_ON}")
 
-    @staticmethod
-    def env_info(env_args: dict[str, Any]) -> EnvInfo:
+    @classmethod
+    def env_info(cls, env_args: dict[str, Any]) -> EnvInfo:
         """SMAC's numbers of the map; the game is not needed."""
         _check_args(env_args)
         return _info(tuple(sorted(env_args.items(), key=lambda item: item[0])))
@@ -123,6 +123,11 @@ class SC2Game(PyMARLGame):
         return sorted(set(folder.iterdir()) - before)
 
 
+def action_names(n_actions: int) -> tuple[str, ...]:
+    """What SMAC's actions are called here; a healer's attacks heal."""
+    return (*MOVES, *(f"attack_{j}" for j in range(n_actions - len(MOVES))))
+
+
 def sc2_path() -> Path:
     """Where the game is looked for: $SC2PATH, else 3rdparty/StarCraftII as in PyMARL."""
     return Path(os.environ.get("SC2PATH") or ROOT / "3rdparty" / "StarCraftII").expanduser()
@@ -174,7 +179,7 @@ def _check_args(env_args: dict[str, Any]) -> None:
     for key, good, needed in (
         ("difficulty", env_args["difficulty"] in DIFFICULTIES, f"one of {' '.join(DIFFICULTIES)}"),
         ("replay_prefix", "/" not in prefix, "the beginning of a file's name; see replay_dir"),
-        ("seed", seed is None or (type(seed) is int and 0 <= seed < 2**32), "0 or more, or null"),
+        ("seed", seed is None or (type(seed) is int and 0 <= seed < 2**31), "0 or more, or null"),
         ("step_mul", env_args["step_mul"] >= 1, "1 or more"),
         ("reward_scale_rate", env_args["reward_scale_rate"] > 0, "more than 0"),
         ("game_timeout", env_args["game_timeout"] > 0, "more than 0 seconds"),
@@ -216,5 +221,4 @@ def _info(env_args: tuple[tuple[str, Any], ...]) -> EnvInfo:
             f"there are: {', '.join(maps)}"
         )
     env = _starcraft2env(values)
-    attacks = tuple(f"attack_{j}" for j in range(env.get_total_actions() - len(MOVES)))
-    return read_env_info(env.get_env_info(), MOVES + attacks)
+    return read_env_info(env.get_env_info(), action_names(env.get_total_actions()))

@@ -17,6 +17,7 @@ import numpy as np
 from envs.base import EnvInfo, Observation
 from envs.gymma import GymmaGame
 from envs.processes import ProcessEnv
+from envs.sc2 import action_names
 from envs.spaces import AgentSpaces
 from utils.config import nearest
 from utils.errors import ConfigError, NotInstalledError
@@ -35,7 +36,6 @@ INSTALL = (
     "git+https://github.com/uoe-agents/smaclite.git@0d6abbea1334011984ae4704a0ef7a33c36057d6 "
     "(it asks for an Rtree that Python 3.11 has not)"
 )
-MOVES = ("no_op", "stop", "north", "south", "east", "west")
 
 
 class SMACliteEnv(ProcessEnv):
@@ -50,8 +50,8 @@ class SMACliteEnv(ProcessEnv):
         """NotInstalledError where SMAClite is not here."""
         _maps()
 
-    @staticmethod
-    def env_info(env_args: dict[str, Any]) -> EnvInfo:
+    @classmethod
+    def env_info(cls, env_args: dict[str, Any]) -> EnvInfo:
         """The map's numbers."""
         return SMACliteGame(env_args, 0).info
 
@@ -75,8 +75,8 @@ class SMACliteGame(GymmaGame):
         with contextlib.redirect_stdout(None):  # it tells which collision avoidance it uses
             super().__init__(f"smaclite:smaclite/{name}-v0", limit, "sum", kwargs)
         self._spaces = self._spaces_of_all_actions(name)
-        attacks = tuple(f"attack_{j}" for j in range(self.info.n_actions - len(MOVES)))
-        self.info = dataclasses.replace(self.info, action_names=MOVES + attacks)
+        names = action_names(self.info.n_actions)
+        self.info = dataclasses.replace(self.info, action_names=names)
 
     def reset(self, seed: int) -> Observation:
         """Begin a battle; SMAClite leaves the last one's actions in the state."""

@@ -68,8 +68,8 @@ class SMAXEnv(VectorEnv):
         """JaxMARL's, which has the game's rules."""
         return package_versions("jaxmarl")
 
-    @staticmethod
-    def env_info(env_args: dict[str, Any]) -> EnvInfo:
+    @classmethod
+    def env_info(cls, env_args: dict[str, Any]) -> EnvInfo:
         """The map's numbers, by arithmetic: JAX is not imported."""
         allies, enemies = _units(env_args["map_name"])
         units = len(allies) + len(enemies)

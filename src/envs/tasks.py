@@ -1,16 +1,41 @@
-"""What gymma and pettingzoo ask of a task that is named by its module."""
+"""Tasks named by the module that brings them, for gymma and pettingzoo: TaskEnv and its checks."""
 
 from __future__ import annotations
 
 import importlib
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
+from envs.base import EnvInfo
+from envs.games import Game, SerialEnv
 from utils.errors import ConfigError, NotInstalledError, UserError
 
 OWN_LIMITS = ("max_episode_steps", "max_steps", "max_cycles")
 """What tasks call their own time limit; here `time_limit` is the one that counts."""
+
+
+class TaskGame(Game):
+    """One task, built of env_args as keywords, which knows its numbers."""
+
+    info: EnvInfo
+
+
+class TaskEnv(SerialEnv):
+    """E tasks, stepped one after the other; see `envs.base.VectorEnv` for the promises."""
+
+    GAME: ClassVar[Callable[..., TaskGame]]
+
+    def __init__(self, env_args: dict[str, Any], batch_size: int) -> None:
+        games = [type(self).GAME(**env_args) for _ in range(batch_size)]
+        super().__init__(games[0].info, games)
+
+    @classmethod
+    def env_info(cls, env_args: dict[str, Any]) -> EnvInfo:
+        """The numbers of the task, which is made once and closed for it."""
+        game = cls.GAME(**env_args)
+        game.close()
+        return game.info
 
 
 def import_task(key: str, module: str, extra: str) -> Any:

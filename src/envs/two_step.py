@@ -25,8 +25,8 @@ class TwoStepEnv(VectorEnv):
         self._situation = np.full(batch_size, START)
         self._time = 0
 
-    @staticmethod
-    def env_info(env_args: dict[str, Any]) -> EnvInfo:
+    @classmethod
+    def env_info(cls, env_args: dict[str, Any]) -> EnvInfo:
         """The game's numbers."""
         return EnvInfo(2, 2, obs_shape=3, state_shape=3, episode_limit=2, action_names=("0", "1"))
 

@@ -7,6 +7,7 @@ import logging
 import os
 import shlex
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -95,12 +96,13 @@ class DatabaseObserver(RunObserver):
         """The run has ended: its files are final once the last heartbeat is over."""
         if not self._run_id:
             return
+        deadline = time.monotonic() + FINAL_WAIT
         for thread in threading.enumerate():
             if isinstance(thread, IntervalTimer):  # Sacred itself waits no more than 2 s for it
-                thread.join(FINAL_WAIT)
+                thread.join(max(0.0, deadline - time.monotonic()))
         self._ended.set()
         self._wake.set()
-        self._thread.join(FINAL_WAIT)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
             self._warn_of_gap(f"{self._target.shown}: slow, not ready in {FINAL_WAIT:g} s")
 
