@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from databases import server
 from starcraft import fault, sc2
 
 import dataset
 import main
 
-__all__ = ["fault", "sc2"]
+__all__ = ["fault", "sc2", "server"]
 
 torch.set_num_threads(1)
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from gridfs import GridFS
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
@@ -101,6 +102,13 @@ def running(folder: Path) -> Iterator[Server]:
     yield server
     server.kill()
     server.client.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all tests of a file, which leave it alone."""
+    with running(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 def run_words(folder: Path, data: Path) -> list[str]:

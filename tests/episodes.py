@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -76,3 +77,13 @@ def same(a: Step, b: Step) -> bool:
 def _stack(shown: list[Observation], brought: list[list[np.ndarray]]) -> Step:
     parts = [[np.stack(c) for c in zip(*part, strict=True)] for part in (shown, brought)]
     return Step(Observation(*parts[0]), *parts[1])
+
+
+def task_args(
+    key: str, time_limit: int, scalar: str = "sum", kwargs: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """env_args of gymma or pettingzoo."""
+    own = kwargs or {}
+    return {
+        "key": key, "time_limit": time_limit, "reward_scalarisation": scalar, "kwargs": own
+    }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shlex
@@ -9,11 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from envs import sc2 as sc2_module
-from utils.config import ROOT
+from envs.sc2 import SC2Env
+from utils.config import ROOT, Settings, load_settings
 
 STAND_IN = ROOT / "tests" / "stand_in"
 GAME = STAND_IN / "game.py"
@@ -84,3 +87,23 @@ def gone(sc2_path: Path, seconds: float = 15) -> None:
     while games(sc2_path):
         assert time.monotonic() < deadline, f"games left: {games(sc2_path)}"
         time.sleep(0.05)
+
+
+def settings(**env_args: Any) -> Settings:
+    """Of QMIX on 3m."""
+    return load_settings("qmix", "sc2", {"env_args": {"map_name": "3m"} | env_args})
+
+
+@contextlib.contextmanager
+def battles(slots: int, **env_args: Any) -> Iterator[SC2Env]:
+    """Some games of it, closed behind."""
+    env = SC2Env(settings(**env_args).run.env_args, slots)
+    try:
+        yield env
+    finally:
+        env.close()
+
+
+def command(*words: str) -> list[str]:
+    """The program as a user starts it."""
+    return [sys.executable, str(ROOT / "src" / "main.py"), *words]

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from databases import (
     free_port,
     read,
     run_words,
-    running,
 )
 from gridfs import GridFS
 
@@ -31,13 +29,6 @@ from utils.database import find_target
 from utils.database_sync import NOT_ATTACHED
 
 SECRETS = ("s0meone", "pa55word")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests, which leave it alone."""
-    with running(tmp_path_factory.mktemp("server")) as server:
-        yield server
 
 
 @pytest.fixture

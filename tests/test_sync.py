@@ -32,13 +32,6 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests, which leave it alone."""
-    with running(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
 @pytest.fixture
 def words(two_step_file: Path, tmp_path: Path) -> list[str]:
     """A run into tmp_path/r."""

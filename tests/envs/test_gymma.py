@@ -1,24 +1,19 @@
-"""Gymnasium tasks of many agents: ends and limits, masks, states, real tasks, mistakes."""
+"""Gymnasium tasks of many agents: ends and limits, masks, states, mistakes."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
-from episodes import assert_promises, ends, play, play_randomly
+from episodes import assert_promises, ends, play, task_args
 from gymnasium.spaces import Box, Discrete, Tuple
 
 from envs.gymma import GymmaEnv
 from utils.errors import ConfigError, NotInstalledError
 
 F, T = False, True
-FORAGING, WAREHOUSE = "lbforaging:Foraging-5x5-2p-1f-v3", "rware:rware-tiny-2ag-v2"
-needs_tasks = pytest.mark.skipif(
-    find_spec("lbforaging") is None or find_spec("rware") is None, reason="needs the extra gymma"
-)
 
 
 class Walkers(gymnasium.Env[Any, Any]):
@@ -101,16 +96,10 @@ gymnasium.register("OwnWalkers-v0", f"{__name__}:OwnWalkers")
 gymnasium.register("HalfOwnWalkers-v0", f"{__name__}:HalfOwnWalkers")
 
 
-def args(key: str, time_limit: int, scalar: str, kwargs: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "key": key, "time_limit": time_limit, "reward_scalarisation": scalar, "kwargs": kwargs
-    }  # fmt: skip
-
-
 def make(
     key: str = "Walkers-v0", slots: int = 1, limit: int = 6, scalar: str = "sum", **kwargs: Any
 ) -> GymmaEnv:
-    return GymmaEnv(args(key, limit, scalar, kwargs), slots)
+    return GymmaEnv(task_args(key, limit, scalar, kwargs), slots)
 
 
 def walk(steps: str, tool: int = 0) -> list[list[int]]:
@@ -120,8 +109,8 @@ def walk(steps: str, tool: int = 0) -> list[list[int]]:
 
 def test_numbers_are_those_of_the_task() -> None:
     assert make().info.numbers() == "2 agents, 3 actions, obs 3, state 6, limit 6"
-    assert GymmaEnv.env_info(args("OwnWalkers-v0", 9, "sum", {})).state_shape == 4
-    assert GymmaEnv.env_info(args("HalfOwnWalkers-v0", 9, "sum", {})).state_shape == 6
+    assert GymmaEnv.env_info(task_args("OwnWalkers-v0", 9, "sum", {})).state_shape == 4
+    assert GymmaEnv.env_info(task_args("HalfOwnWalkers-v0", 9, "sum", {})).state_shape == 6
 
 
 def test_the_promises_are_kept() -> None:
@@ -269,7 +258,7 @@ def test_an_argument_that_the_task_does_not_know_is_one_line() -> None:
 @pytest.mark.parametrize("key", ["", ":Task-v0", ".x:Task-v0"])
 def test_a_key_without_a_module_is_one_line(key: str) -> None:
     with pytest.raises(ConfigError) as error:
-        GymmaEnv.env_info(args(key, 5, "sum", {}))
+        GymmaEnv.env_info(task_args(key, 5, "sum", {}))
     assert str(error.value).startswith(f"env_args.key={key}")
     assert "\n" not in str(error.value)
 
@@ -283,62 +272,14 @@ def test_a_task_that_breaks_is_one_line() -> None:
 def test_a_package_that_is_not_installed_is_one_line() -> None:
     for look in (GymmaEnv.check_installed, GymmaEnv.env_info):
         with pytest.raises(NotInstalledError) as error:
-            look(args("no_such_package:Task-v0", 5, "sum", {}))
+            look(task_args("no_such_package:Task-v0", 5, "sum", {}))
         assert str(error.value) == (
             "env_args.key=no_such_package:Task-v0: there is no module no_such_package here; the "
             "extra gymma brings some (pip install -c constraints.txt -e '.[gymma]'), others are "
             "packages of their own"
         )
-    GymmaEnv.check_installed(args("Walkers-v0", 5, "sum", {}))
+    GymmaEnv.check_installed(task_args("Walkers-v0", 5, "sum", {}))
 
 
-@needs_tasks
-def test_versions_name_the_tasks_package() -> None:
-    assert list(GymmaEnv.versions({"key": FORAGING})) == ["gymnasium", "lbforaging"]
+def test_versions_of_a_task_of_gymnasiums() -> None:
     assert list(GymmaEnv.versions({"key": "Walkers-v0"})) == ["gymnasium"]
-    assert GymmaEnv.versions({"key": WAREHOUSE})["rware"][0].isdigit()
-
-
-@needs_tasks
-@pytest.mark.parametrize(
-    ("key", "numbers"),
-    [
-        (FORAGING, "2 agents, 6 actions, obs 9, state 18, limit 50"),
-        (WAREHOUSE, "2 agents, 5 actions, obs 71, state 142, limit 50"),
-    ],
-)
-def test_real_tasks_keep_the_promises(key: str, numbers: str) -> None:
-    assert GymmaEnv.env_info(args(key, 50, "sum", {})).numbers() == numbers
-    assert_promises(lambda n: make(key, n, limit=12), 15)
-
-
-@needs_tasks
-@pytest.mark.parametrize(("key", "own"), [(FORAGING, 50), (WAREHOUSE, 500)])
-def test_a_real_tasks_time_limit_is_ours(key: str, own: int) -> None:
-    for limit in (7, own, own + 10):
-        noop = [[0, 0]] * (limit + 1)
-        assert ends(play(make(key, limit=limit), noop)) == [(limit, "limit")]
-
-
-@needs_tasks
-def test_eating_the_last_food_is_an_end() -> None:
-    env = make(FORAGING, slots=8, limit=200)
-    played = play_randomly(env, 205)
-    found = ends(played)
-    returns = played.rewards.sum(0)
-    assert {how for _, how in found} == {"end", "limit"}
-    for slot, (length, how) in enumerate(found):
-        assert returns[slot] == pytest.approx(float(how == "end"))
-        assert (played.rewards[length - 1, slot] > 0) == (how == "end")
-        assert how == "end" or length == 200
-
-
-@needs_tasks
-def test_a_foraging_task_with_a_typing_error_is_one_line() -> None:
-    key = "lbforaging:Foraging-5x5-2p-1f-v9"
-    with pytest.raises(ConfigError) as error:
-        make(key)
-    assert str(error.value) == (
-        f"env_args.key={key}: Gymnasium has no Foraging-5x5-2p-1f-v9; did you mean "
-        "Foraging-5x5-2p-1f-v3?; a task of another package is written package:name"
-    )

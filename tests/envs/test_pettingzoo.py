@@ -1,13 +1,12 @@
-"""PettingZoo's parallel tasks: unequal agents, agents that leave, masks, MPE, mistakes."""
+"""PettingZoo's parallel tasks: unequal agents, agents that leave, masks, mistakes."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from episodes import assert_promises, ends, play
+from episodes import assert_promises, ends, play, task_args
 from gymnasium.spaces import Box, Dict, Discrete
 from pettingzoo import ParallelEnv
 
@@ -15,7 +14,6 @@ from envs.pettingzoo import PettingZooEnv
 from utils.errors import ConfigError, NotInstalledError
 
 F, T = False, True
-needs_mpe = pytest.mark.skipif(find_spec("mpe2") is None, reason="needs the extra pettingzoo")
 
 
 class Crew(ParallelEnv):
@@ -99,19 +97,15 @@ parallel_env = Crew  # this module is the task
 STAY = [0, 0, 0]
 
 
-def args(key: str, limit: int, scalar: str, kwargs: dict[str, Any]) -> dict[str, Any]:
-    return {"key": key, "time_limit": limit, "reward_scalarisation": scalar, "kwargs": kwargs}
-
-
 def make(
     key: str = __name__, slots: int = 1, limit: int = 6, scalar: str = "sum", **kwargs: Any
 ) -> PettingZooEnv:
-    return PettingZooEnv(args(key, limit, scalar, kwargs), slots)
+    return PettingZooEnv(task_args(key, limit, scalar, kwargs), slots)
 
 
 def test_numbers_are_the_largest_of_the_agents() -> None:
     for mask in ("", "info", "observation"):
-        info = PettingZooEnv.env_info(args(__name__, 9, "sum", {"mask": mask}))
+        info = PettingZooEnv.env_info(task_args(__name__, 9, "sum", {"mask": mask}))
         assert info.numbers() == "3 agents, 4 actions, obs 2, state 6, limit 9"
 
 
@@ -258,61 +252,3 @@ def test_a_package_that_the_task_lacks_is_missing(
 
 def test_versions_name_the_tasks_package() -> None:
     assert list(PettingZooEnv.versions({"key": "mpe2.simple_tag_v3"})) == ["pettingzoo", "mpe2"]
-
-
-@needs_mpe
-@pytest.mark.parametrize(
-    ("task", "kwargs", "numbers"),
-    [
-        ("simple_spread_v3", {}, "3 agents, 5 actions, obs 18, state 54, limit 9"),
-        ("simple_spread_v3", {"N": 2}, "2 agents, 5 actions, obs 12, state 24, limit 9"),
-        ("simple_tag_v3", {}, "4 agents, 5 actions, obs 16, state 62, limit 9"),
-    ],
-)
-def test_mpe_keeps_the_promises(task: str, kwargs: dict[str, Any], numbers: str) -> None:
-    key = f"mpe2.{task}"
-    assert PettingZooEnv.env_info(args(key, 9, "sum", kwargs)).numbers() == numbers
-    played = assert_promises(lambda n: make(key, n, 9, **kwargs), 11)
-    assert ends(played) == [(9, "limit")] * 3
-    assert played.rewards[:9].any()
-    assert played.observation.avail_actions.all()
-
-
-@needs_mpe
-def test_simple_tags_prey_sees_less_than_the_adversaries() -> None:
-    obs = play(make("mpe2.simple_tag_v3", limit=9), [[0, 1, 2, 3]] * 3).observation.obs[:, 0]
-    assert not obs[:, 3, 14:].any()
-    assert obs[:, :3, 14:].any(-1).any()
-
-
-@needs_mpe
-def test_every_step_is_that_of_the_plain_task() -> None:
-    from mpe2 import simple_spread_v3
-
-    joint = [[1, 2, 3], [4, 0, 1], [2, 2, 4]]
-    played = play(make("mpe2.simple_spread_v3"), joint, seed=5)
-    task = simple_spread_v3.parallel_env()
-    obs, _ = task.reset(seed=int(np.random.SeedSequence(5).generate_state(1)[0]))
-    for t in range(4):
-        assert np.array_equal(
-            played.observation.obs[t, 0], np.array(list(obs.values()), np.float32)
-        )
-        if t < 3:
-            obs, rewards, *_ = task.step(dict(zip(task.agents, joint[t], strict=True)))
-            assert played.rewards[t, 0] == np.float32(sum(rewards.values()))
-
-
-@needs_mpe
-def test_mpes_own_limit_is_a_limit() -> None:
-    for limit in (10, 25, 40):
-        env = make("mpe2.simple_spread_v3", limit=limit)
-        assert ends(play(env, [STAY] * 41)) == [(limit, "limit")]
-
-
-@needs_mpe
-def test_pettingzoos_old_name_of_mpe_says_where_it_went() -> None:
-    with pytest.raises(NotInstalledError) as error:
-        make("pettingzoo.mpe.simple_spread_v3")
-    message = str(error.value)
-    assert message.startswith("env_args.key=pettingzoo.mpe.simple_spread_v3: MPE has been moved")
-    assert "pip install mpe2" in message

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,9 +9,9 @@ import numpy as np
 import pytest
 from episodes import assert_promises, ends, play, same
 
-from envs.base import EnvInfo, Observation, VectorEnv
-from envs.games import Game, Outcome, SerialEnv
-from envs.processes import ProcessEnv, held_back
+from envs.base import EnvInfo, VectorEnv
+from envs.games import SerialEnv
+from envs.processes import ProcessEnv
 from envs.pymarl import PyMARLGame, read_env_info, read_step
 
 LIMIT = 5
@@ -208,49 +204,3 @@ def test_in_processes_it_is_the_same() -> None:
     env.close()
     assert same(here, there)
     assert len(set(there.observation.state[0, :, 0].tolist())) == 4
-
-
-class Bare(Game):
-    """A game whose outcomes tell nothing more than they must."""
-
-    def __init__(self, seed: int) -> None:
-        self._shown = Observation(np.zeros((1, 1), np.float32), np.zeros(1, np.float32), AVAIL)
-
-    def reset(self, seed: int) -> Observation:
-        return self._shown
-
-    def step(self, actions: np.ndarray) -> Outcome:
-        return Outcome(self._shown, 1.0, True, False, False)
-
-
-class BareEnv(ProcessEnv):
-    @staticmethod
-    def env_info(env_args: dict[str, Any]) -> EnvInfo:
-        return EnvInfo(1, 2, 1, 1, 5)
-
-
-AVAIL = np.ones((1, 2), dtype=bool)
-
-
-def test_a_bare_outcome_crosses_to_another_process() -> None:
-    env = BareEnv(BareEnv.env_info({}), Bare, 2, timeout=60, restarts=0)
-    env.reset(1)
-    step = env.step(np.zeros((2, 1), dtype=int))
-    env.close()
-    assert step.terminated.tolist() == [True, True]
-
-
-def test_signals_are_held_back_whatever_thread_gets_them() -> None:
-    came = []
-    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
-    other = threading.Thread(target=time.sleep, args=(0.5,))
-    other.start()
-    try:
-        with held_back(signal.SIGTERM):
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0.1)
-            assert came == []
-        assert came == [signal.SIGTERM]
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        other.join()

@@ -1,21 +1,19 @@
-"""StarCraft II's adapter over the stand-ins: promises, episodes, games that die, hang or stay."""
+"""StarCraft II's adapter over the stand-ins: promises, episodes, games that die or hang."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from starcraft import STAND_IN, Fault, games, gone, install
+from starcraft import STAND_IN, Fault, battles, command, games, install, settings
 
 from components.episode_batch import EpisodeBatch
 from controllers.basic_controller import BasicMAC
@@ -23,24 +21,11 @@ from controllers.scripted_controller import ScriptedMAC
 from envs.base import EnvInfo
 from envs.sc2 import SC2Env
 from runners.rollout import evaluate, rollout
-from utils.config import ROOT, Settings, load_settings
+from utils.config import load_settings
 from utils.errors import ConfigError, GameError, NotInstalledError
 
 CPU = torch.device("cpu")
 WAYS = ("./run.sh docker", "docker/install_sc2.sh", "--env-config=smax", "dataset=FILE")
-
-
-def settings(**env_args: Any) -> Settings:
-    return load_settings("qmix", "sc2", {"env_args": {"map_name": "3m"} | env_args})
-
-
-@contextlib.contextmanager
-def battles(slots: int, **env_args: Any) -> Iterator[SC2Env]:
-    env = SC2Env(settings(**env_args).run.env_args, slots)
-    try:
-        yield env
-    finally:
-        env.close()
 
 
 def play(env: SC2Env, seed: int = 0) -> tuple[EpisodeBatch, np.ndarray]:
@@ -48,10 +33,6 @@ def play(env: SC2Env, seed: int = 0) -> tuple[EpisodeBatch, np.ndarray]:
     torch.manual_seed(0)
     mac = BasicMAC(env.info, settings())
     return rollout(env, mac, seed, CPU, 1.0, torch.Generator().manual_seed(seed))
-
-
-def command(*words: str) -> list[str]:
-    return [sys.executable, str(ROOT / "src" / "main.py"), *words]
 
 
 def test_numbers_are_smacs(sc2: Path) -> None:
@@ -279,83 +260,6 @@ def test_a_map_that_is_not_installed_is_named(sc2: Path) -> None:
     SC2Env.check_installed(settings().run.env_args)
     with pytest.raises(NotInstalledError, match="has no map Maps/SMAC_Maps/MMM"):
         SC2Env.check_installed(settings(map_name="MMM").run.env_args)
-
-
-def children(pid: int) -> Iterator[str]:
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        yield from path.read_text().split()
-
-
-def test_ctrl_c_reaches_no_worker(sc2: Path) -> None:
-    with battles(3) as env:
-        env.reset(1)
-        for worker in env._workers.values():
-            (mask,) = [
-                line.split()[1]
-                for line in Path(f"/proc/{worker._process.pid}/status").read_text().splitlines()
-                if line.startswith("SigBlk")
-            ]
-            assert int(mask, 16) & 1 << (signal.SIGINT - 1)
-
-
-@pytest.mark.parametrize("games_first", [True, False])
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_leaves_nothing_either(
-    how: signal.Signals, games_first: bool, sc2: Path, tmp_path: Path
-) -> None:
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    words = ["--config=qmix", "--env-config=sc2", "with", "env_args.map_name=3m"]
-    words += ["batch_size_run=3", "t_max=100000000", f"local_results_path={tmp_path / 'r'}"]
-    process = subprocess.Popen(
-        command(*words), env=os.environ | {"TMPDIR": str(temporary)},
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not (games(sc2) if games_first else list(children(process.pid))):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    for pause in (0.1, 0.15, 0.0):
-        time.sleep(pause)
-        process.send_signal(how)
-    process.communicate(timeout=60)
-    gone(sc2)
-    assert process.returncode in (128 + how, -how)
-    assert not list(temporary.glob("icq_game_*"))
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_no_game_outlives_its_run(how: signal.Signals, sc2: Path, tmp_path: Path) -> None:
-    words = [
-        "--config=qmix",
-        "--env-config=sc2",
-        "with",
-        "env_args.map_name=3m",
-        "batch_size_run=2",
-    ]
-    words += [
-        "batch_size_run=2",
-        "t_max=100000000",
-        "test_nepisode=2",
-        f"local_results_path={tmp_path / 'r'}",
-    ]
-    process = subprocess.Popen(
-        command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 60
-    while len(games(sc2)) < 2:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    time.sleep(0.3)
-    process.send_signal(how)
-    _, error = process.communicate(timeout=30)
-    gone(sc2)
-    code = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[how]
-    assert process.returncode == code
-    if how != signal.SIGKILL:
-        assert "Traceback" not in error
 
 
 def test_info_is_asked_of_smac_once(sc2: Path) -> None:
