@@ -1,0 +1,113 @@
+"""dataset.py record: play and record checkpoints of live runs, a policy trained for it, chance."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from utils.errors import ConfigError
+
+LEVELS, EPSILON = "poor,medium,good", 0.05
+SB3_LEVELS = "medium,expert,medium-expert,medium-replay,full-replay"
+
+
+def add(commands: Any) -> None:
+    """Its flags."""
+    record = commands.add_parser(
+        "record",
+        help="play and record: checkpoints of live runs, a policy trained for it, or chance",
+    )
+    record.add_argument("runs", nargs="*", type=Path, help="folders of results/models")
+    record.add_argument(
+        "--env-config", default="",
+        help="with no runs: random play in this env; `with env_args.KEY=VALUE ...` may follow",
+    )  # fmt: skip
+    record.add_argument("--sb3", default="", help="SAC or TD3: train it in --env-config, record it")
+    record.add_argument(
+        "--key", default="", help="with --env-config: its task or map, say Hopper-v5"
+    )
+    record.add_argument("--steps", type=int, help="with --sb3: of its training; 1,000,000")
+    record.add_argument("--save-every", type=int, help="with --sb3: steps; default a 24th of them")
+    record.add_argument(
+        "--results", type=Path, help="with --sb3: folder of its checkpoints; results"
+    )
+    record.add_argument(
+        "--levels", default="",
+        help=f"{LEVELS}, or NAME=LOW:HIGH of mean returns; with --sb3 {SB3_LEVELS}",
+    )  # fmt: skip
+    record.add_argument("--episodes", type=int, default=1000, help="in each file")
+    record.add_argument("--every", type=int, default=1, help="measure every Nth checkpoint")
+    record.add_argument("--policies", type=int, default=8, help="checkpoints in each file")
+    record.add_argument("--epsilon", type=float, default=EPSILON, help="share of random actions")
+    record.add_argument("--seed", type=int, default=1)
+    record.add_argument("--compress", action="store_true", help="for shipping: smaller, slower")
+    record.add_argument(
+        "--out", type=Path, help="folder; default offline_data/<env>/<map_name or key>"
+    )
+    record.set_defaults(run=_record, takes_with=True)
+
+
+def _record(args: argparse.Namespace) -> int:
+    from data.recipes import record_levels, record_random
+
+    _check_ranges(args)
+    _check_together(args)
+    args.env_args = _env_args(args.words)
+    args.levels = args.levels or (SB3_LEVELS if args.sb3 else LEVELS)
+    if args.sb3:
+        from data.record_sb3 import record_sb3
+
+        record_sb3(args)
+    elif args.runs:
+        record_levels(args)
+    else:
+        record_random(args)
+    return 0
+
+
+def _check_ranges(args: argparse.Namespace) -> None:
+    from data.record import MIN_POLICIES
+
+    for name, value, good in (
+        ("episodes", args.episodes, args.episodes >= 1),
+        ("policies", args.policies, args.policies >= MIN_POLICIES),
+        ("every", args.every, args.every >= 1),
+        ("steps", args.steps, args.steps is None or args.steps >= 1),
+        ("save-every", args.save_every, args.save_every is None or args.save_every >= 1),
+        ("seed", args.seed, args.seed >= 0),
+        ("epsilon", args.epsilon, 0 <= args.epsilon <= 1),
+    ):
+        if not good:
+            raise ConfigError(f"--{name}={value} is out of range")
+    if args.out and args.out.exists() and not args.out.is_dir():
+        raise ConfigError(f"--out={args.out} is not a folder")
+
+
+def _check_together(args: argparse.Namespace) -> None:
+    """What record's flags ask of each other."""
+    only_sb3 = {"steps": args.steps, "save-every": args.save_every, "results": args.results}
+    for name, value in only_sb3.items():
+        if value is not None and not args.sb3:
+            raise ConfigError(f"--{name}={value} goes with --sb3")
+    if args.words and (args.runs or args.sb3 or not args.env_config):
+        raise ConfigError("`with` goes with --env-config and random play")
+    if args.key and not args.env_config:
+        raise ConfigError(f"--key={args.key} goes with --env-config")
+    if args.runs and args.env_config:
+        raise ConfigError("--env-config is for random play; the runs' own environment is recorded")
+    if args.sb3 and args.runs:
+        raise ConfigError("--sb3 trains its own policies; give it --env-config and no runs")
+    if not args.runs and (args.epsilon != EPSILON or (args.levels and not args.sb3)):
+        raise ConfigError("--levels and --epsilon need runs; without them play is random")
+
+
+def _env_args(words: list[str]) -> dict[str, Any]:
+    from main import parse_updates
+
+    updates = parse_updates(words) if words else {}
+    if updates.keys() - {"env_args"}:
+        raise ConfigError(
+            f"record ... with {' '.join(words)}: only env_args.KEY=VALUE can be given"
+        )
+    return updates.get("env_args", {})
