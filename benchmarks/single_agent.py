@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from components.offline_buffer import OfflineTransitions
 from controllers import REGISTRY as mac_REGISTRY
 from controllers.memoryless import MemorylessController
-from data.flat import FlatEpisodes
+from data.formats.d4rl import FlatEpisodes
 from data.formats import open_dataset
 from data.read import Episodes
 from data.schema import Metadata

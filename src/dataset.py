@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from commands import check, convert, inspect, manifest, merge, record
+from commands import check, convert, inspect, make, manifest, merge, record
 from utils.errors import ConfigError, exit_code_of
 
-COMMANDS = (record, inspect, check, convert, merge, manifest)
+COMMANDS = (record, make, inspect, check, convert, merge, manifest)
 
 
 def main(argv: list[str]) -> int:
@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     if args.words and not args.takes_with:
-        raise ConfigError(f"with {' '.join(args.words)}: `with` goes with record")
+        raise ConfigError(f"with {' '.join(args.words)}: {args.command} takes no `with`")
     return args.run(args)
 
 
@@ -36,7 +36,7 @@ def _split_with(argv: list[str]) -> tuple[list[str], list[str]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python src/dataset.py", description=__doc__)
     names = " | ".join(command.__name__.rpartition(".")[2] for command in COMMANDS)
-    commands = parser.add_subparsers(required=True, metavar=names)
+    commands = parser.add_subparsers(required=True, metavar=names, dest="command")
     parser.set_defaults(takes_with=False)
     for command in COMMANDS:
         command.add(commands)

@@ -6,23 +6,24 @@ import argparse
 import sys
 from typing import Any
 
+from commands.sources import add_source_flags, open_named
+
 
 def add(commands: Any) -> None:
     """Its flags."""
     check = commands.add_parser("check", help="look at every row and compare the checksums")
     check.add_argument("files", nargs="+")
-    check.add_argument("--key", default="", help="the task of D4RL files")
-    check.set_defaults(run=_check)
+    add_source_flags(check)
+    check.set_defaults(run=_check, takes_with=True)
 
 
 def _check(args: argparse.Namespace) -> int:
     from data.check import check_checksum, check_episodes
-    from data.formats import open_source
     from data.manifest import check_manifest
     from data.read import RecordedEpisodes
 
     for name in args.files:
-        data = open_source(name, args.key)
+        data = open_named(args, name)
         check_episodes(data)
         if isinstance(data, RecordedEpisodes):
             check_checksum(data)

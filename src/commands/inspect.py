@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from commands.sources import add_source_flags, open_named
 from utils.errors import ConfigError
 
 
@@ -14,17 +15,16 @@ def add(commands: Any) -> None:
     """Its flags."""
     inspect = commands.add_parser("inspect", help="print a file's card and save a picture of it")
     inspect.add_argument("file", help="of our format or D4RL's, or minari:ID")
-    inspect.add_argument("--key", default="", help="the task of a D4RL file")
+    add_source_flags(inspect)
     inspect.add_argument("--picture", type=Path, help="default: the file's name with .png")
-    inspect.set_defaults(run=_inspect)
+    inspect.set_defaults(run=_inspect, takes_with=True)
 
 
 def _inspect(args: argparse.Namespace) -> int:
     from data.card import card, draw
     from data.check import check_episodes
-    from data.formats import open_source
 
-    data = open_source(args.file, args.key)
+    data = open_named(args, args.file)
     check_episodes(data)
     picture = args.picture or _beside(args.file)
     if picture.suffix != ".png":

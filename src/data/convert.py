@@ -1,35 +1,44 @@
-"""Converting recorded episodes: D4RL's files and Minari's sets to our format, ours to Minari."""
+"""Converting recorded episodes from one format to another."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from data.check import check_episodes
-from data.formats import MINARI, open_source
+from data.formats import format_for
+from data.formats.ours import Ours
 from data.merge import copy_episodes
+from data.read import Episodes
 from data.write import EpisodeWriter
 from utils.errors import DataError
 
 
-def convert(source: str, target: str, key: str, compress: bool) -> int:
-    """Write the episodes of `source`, once checked, as `target` -> how many they are.
+class Storage(NamedTuple):
+    """How a file of our format is stored: compressed for shipping, obs and state as float16."""
 
-    Each is a file or `minari:ID`; key: the Gymnasium task of a source that does not name it.
+    compress: bool = False
+    half: bool = False
+
+
+EXACT = Storage()
+
+
+def convert(data: Episodes, target: str, wanted: str = "", storage: Storage = EXACT) -> list[str]:
+    """Write the episodes, once checked, as `target`, a new one -> what is lost, if anything.
+
+    wanted: its format, where its name should not tell it.
     """
-    if target.startswith(MINARI):
-        from data.minari_io import write_minari
-
-        data = open_source(source, key)
-        check_episodes(data)
-        write_minari(data, target)
-        return len(data)
-    path = Path(target)
-    if path.suffix != ".h5":
-        raise DataError(f"{target} must end in .h5, or be minari:ID")
-    if path.resolve() == Path(source).resolve():
-        raise DataError(f"{target} is the source; choose another name")
-    data = open_source(source, key)
+    form = format_for(target, wanted)
+    _refuse_source(data, target)
     check_episodes(data)
-    with EpisodeWriter(path, data.metadata, compress) as writer:
+    if not isinstance(form, Ours):
+        return form.write(data, target)
+    with EpisodeWriter(Path(target), data.metadata, *storage) as writer:
         copy_episodes(writer, data)
-    return len(data)
+    return ["obs and state beyond half precision"] if storage.half else []
+
+
+def _refuse_source(data: Episodes, target: str) -> None:
+    if Path(target).resolve() == data.path.resolve():
+        raise DataError(f"{target} is the source; choose another name")

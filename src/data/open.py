@@ -72,3 +72,12 @@ def find(file: h5py.File, name: str, path: Path) -> Any:
     if name not in file:
         raise DataError(f"{path} lacks {name}; record or copy it again")
     return file[name]
+
+
+def hdf5_root(name: str) -> tuple[frozenset[str], frozenset[str]]:
+    """(members, attributes) at the root of an HDF5 file; none where it cannot be read as one."""
+    try:
+        with h5py.File(name, "r") as file:
+            return frozenset(file), frozenset(file.attrs)
+    except (OSError, RuntimeError, ValueError, KeyError):
+        return frozenset(), frozenset()

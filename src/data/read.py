@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -11,9 +14,30 @@ import torch
 
 from components.episode_batch import EpisodeBatch
 from data.open import find, open_file, read_metadata
-from data.schema import EPISODES, STEPS, Metadata, step_shapes
+from data.rows import MappedFile, PackedRows, Rows, rows_of
+from data.schema import (
+    BITS,
+    EPISODES,
+    METADATA,
+    STEPS,
+    Digest,
+    Metadata,
+    step_shapes,
+    stored_shapes,
+)
 from envs.base import EnvInfo
 from utils.errors import DataError
+
+ROWS = 65_536  # rows of a block, so that memory does not grow with the file
+BLOCK = 64 * 2**20  # bytes of its largest field, at most
+
+
+class Block(NamedTuple):
+    """Rows of all fields, from row `start`; `own` (rows,) bool: those that belong to an episode."""
+
+    start: int
+    columns: dict[str, np.ndarray]
+    own: np.ndarray
 
 
 class Episodes:
@@ -26,11 +50,12 @@ class Episodes:
     path: Path
     metadata: Metadata
     sha256: str  # of the content
-    steps: dict[str, np.ndarray]
+    steps: Mapping[str, Rows]
     episodes: dict[str, np.ndarray]
     first_rows: np.ndarray
     last_rows: np.ndarray
     derived = False
+    mapped: MappedFile | None = None  # what the steps are mapped from
     _starts: np.ndarray  # the first transition of each episode, of all transitions end to end
 
     def __len__(self) -> int:
@@ -64,10 +89,29 @@ class Episodes:
         last = (time == self.episodes["length"][episode] - 1)[:, None]
         return self._batch(rows, np.ones((len(index), 1), dtype=bool), last, episode)
 
+    def blocks(self, names: tuple[str, ...] = STEPS) -> Iterator[Block]:
+        """All rows of the fields, in order and a block at a time."""
+        widest = max(
+            math.prod(self.steps[n].shape[1:]) * self.steps[n].dtype.itemsize for n in names
+        )
+        size = max(1, min(ROWS, BLOCK // max(widest, 1)))
+        for start in range(0, len(self.steps["rewards"]), size):
+            columns = {name: self.steps[name][start : start + size] for name in names}
+            rows = np.arange(start, start + len(columns[names[0]]))
+            episode = np.searchsorted(self.first_rows, rows, side="right") - 1
+            yield Block(start, columns, (episode >= 0) & (rows <= self.last_rows[episode]))
+            self._note_rows(len(rows))
+
+    def _note_rows(self, rows: int) -> None:
+        if self.mapped is not None:
+            for values in self.steps.values():
+                self.mapped.touched(rows, math.prod(values.shape[1:]) * values.dtype.itemsize)
+
     def _batch(
         self, rows: np.ndarray, mask: np.ndarray, last: np.ndarray, index: np.ndarray
     ) -> EpisodeBatch:
         columns = {name: self.steps[name][rows] for name in STEPS}
+        self._note_rows(rows.size)
         kind = np.float32 if self.info.continuous else np.int64
         return EpisodeBatch(
             obs=torch.from_numpy(columns["obs"].astype(np.float32, copy=False)),
@@ -89,26 +133,78 @@ class Episodes:
 class RecordedEpisodes(Episodes):
     """Episodes in a file of our format. Contiguous data is memory-mapped: only drawn rows are read.
 
-    Compressed files, which are for shipping, are unpacked into memory.
+    Compressed files, which are for shipping, are unpacked into memory; with `stream` they are read
+    block by block, for passing through them once.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, stream: bool = False) -> None:
+        self.path, self._stream = path, stream
         with open_file(path) as file:
             self.metadata = read_metadata(file, path)
+            attributes: Any = file.attrs
+            self.version = int(attributes["version"])
+            self.attributes = {name: str(attributes[name]) for name in METADATA}
             self.sha256 = str(file.attrs.get("sha256", ""))
             self.episodes = {n: find(file, f"episodes/{n}", path)[()] for n in EPISODES}
-            self.steps = {name: self._step_array(file, name) for name in STEPS}
+            self.mapped = MappedFile(path)
+            self._stored = self._stored_rows(file)
         self._check_shapes()
+        self.steps = self._fields()
         ends = np.cumsum(self.episodes["length"].astype(np.int64) + 1)
         self._place(np.concatenate([[0], ends[:-1]]), ends - 1)
 
-    def _step_array(self, file: h5py.File, name: str) -> np.ndarray:
-        shape, dtype = step_shapes(self.info)[name]
-        if 0 in shape:
-            lengths = self.episodes["length"]
-            return np.zeros((int(lengths.sum(dtype=np.int64)) + len(lengths), *shape), dtype)
-        return array(find(file, f"steps/{name}", self.path), self.path)
+    def digest(self) -> str:
+        """sha256 of the content as it is now; `sha256` is what the writer found."""
+        if self.version == 1:
+            return self._digest_of_version_1()
+        digest = Digest(self.attributes)
+        for name, rows in self._stored.items():
+            for piece in self._pieces(rows):
+                digest.update(f"steps/{name}", piece)
+        for name, values in self.episodes.items():
+            digest.update(f"episodes/{name}", values)
+        return digest.hexdigest()
+
+    def _digest_of_version_1(self) -> str:
+        whole = hashlib.sha256()
+        for name in STEPS:
+            for piece in self._pieces(self.steps[name]):
+                whole.update(np.ascontiguousarray(piece).tobytes())
+        for name in EPISODES:
+            whole.update(self.episodes[name].tobytes())
+        return whole.hexdigest()
+
+    def _pieces(self, rows: Rows) -> Iterator[np.ndarray]:
+        row = math.prod(rows.shape[1:]) * rows.dtype.itemsize
+        size = max(1, BLOCK // max(row, 1))
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size]
+            if self.mapped is not None:
+                self.mapped.touched(size, row)
+
+    def _stored_rows(self, file: h5py.File) -> dict[str, Rows]:
+        """The fields that the file has, as it has them."""
+        shapes = step_shapes(self.info)
+        names = [n for n, (shape, _) in shapes.items() if 0 not in shape]
+        if self.version > 1:
+            names = list(stored_shapes(self.info, half=False))
+        found = {name: find(file, f"steps/{name}", self.path) for name in names}
+        return {
+            name: rows_of(values, self.path, self.mapped, self._stream)
+            for name, values in found.items()
+        }
+
+    def _fields(self) -> dict[str, Rows]:
+        """Every field of STEPS; what has no elements is not in the file."""
+        fields = dict(self._stored)
+        n_rows = len(fields["rewards"])
+        shapes = step_shapes(self.info)
+        if BITS in fields:
+            fields["avail_actions"] = PackedRows(fields.pop(BITS), shapes["avail_actions"][0])
+        for name, (shape, dtype) in shapes.items():
+            if name not in fields:
+                fields[name] = np.zeros((n_rows, *shape), dtype)
+        return {name: fields[name] for name in STEPS}
 
     def _check_shapes(self) -> None:
         lengths = self.episodes["length"]
@@ -130,25 +226,22 @@ class RecordedEpisodes(Episodes):
                     f"{self.path}: episodes/{name} is {values.dtype}, "
                     f"the format needs {np.dtype(EPISODES[name])}"
                 )
-        n_rows = int(lengths.sum(dtype=np.int64)) + len(lengths)
-        for name, (shape, dtype) in step_shapes(self.info).items():
-            found = self.steps[name].shape
-            if self.steps[name].dtype != dtype:
+        self._check_steps(int(lengths.sum(dtype=np.int64)) + len(lengths))
+
+    def _check_steps(self, n_rows: int) -> None:
+        shapes: dict[str, tuple[tuple[int, ...], Any]] = step_shapes(self.info)
+        if self.version > 1:
+            half = "obs" in self._stored and self._stored["obs"].dtype == np.float16
+            shapes = stored_shapes(self.info, half)
+        for name, values in self._stored.items():
+            shape, dtype = shapes[name]
+            if values.dtype != dtype:
                 raise DataError(
-                    f"{self.path}: steps/{name} is {self.steps[name].dtype}, "
+                    f"{self.path}: steps/{name} is {values.dtype}, "
                     f"the format needs {np.dtype(dtype)}"
                 )
-            if found != (n_rows, *shape):
+            if values.shape != (n_rows, *shape):
                 raise DataError(
-                    f"{self.path}: steps/{name} has the shape {found}, its episodes and "
+                    f"{self.path}: steps/{name} has the shape {values.shape}, its episodes and "
                     f"env_info ({self.info.numbers()}) need {(n_rows, *shape)}"
                 )
-
-
-def array(dataset: Any, path: Path) -> np.ndarray:
-    """An HDF5 data set of `path`: memory-mapped where it is stored in one piece, else unpacked."""
-    offset = dataset.id.get_offset()
-    if offset is None:
-        return dataset[()]
-    mapped = np.memmap(path, dtype=dataset.dtype, mode="r", offset=offset, shape=dataset.shape)
-    return np.asarray(mapped)  # a plain view of the same pages: indexing it costs less

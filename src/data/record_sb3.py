@@ -14,8 +14,8 @@ from torch import Tensor
 
 from controllers.memoryless import MemorylessController
 from controllers.uniform_controller import UniformController
-from data.flat import FlatEpisodes
 from data.formats import unlearnt_settings
+from data.formats.d4rl import FlatEpisodes
 from data.merge import copy_episodes, merge
 from data.record import BehaviourPolicy, Recorder
 from data.write import EpisodeWriter

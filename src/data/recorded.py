@@ -42,6 +42,8 @@ def _recorded_env(run: RunConfig) -> tuple[str, str, dict[str, Any]]:
         return str(folder), config["env"], config["env_args"]
     if not _learns_from_file(run):
         return "", "", {}
+    if run.dataset_path.is_dir():
+        return "", "", {}
     with open_file(run.dataset_path) as file:
         if file.attrs.get("format") != FORMAT:
             return "", "", {}
@@ -62,4 +64,4 @@ def _learns_offline(run: RunConfig) -> bool:
 
 def _learns_from_file(run: RunConfig) -> bool:
     from_file = _learns_offline(run) and not run.dataset.startswith(MINARI)
-    return from_file and run.dataset_path.is_file()
+    return from_file and run.dataset_path.exists()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +13,15 @@ import numpy as np
 
 from envs.base import EnvInfo
 
-FORMAT, VERSION = "icq-episodes", 1
+FORMAT, VERSION = "icq-episodes", 2
 MINARI = "minari:"
 """What the name of a Minari set begins with."""
+
+BITS = "avail_actions_bits"
+"""The name that avail_actions has where it is stored as bits; version 1 stored a byte for each."""
+
+HALF = ("obs", "state")
+"""Fields that may be stored as float16."""
 
 STEPS = ("obs", "state", "avail_actions", "actions", "rewards")
 """One row for each observation: an episode of T transitions has T+1 rows, end to end."""
@@ -28,11 +37,10 @@ EPISODES: dict[str, type] = {
     "slot": np.int32,  # its place in that round
 }
 
+METADATA = ("env", "env_args", "env_info", "quality", "policies", "made_with", "licence")
+"""Root attributes that say where the episodes come from."""
 
-ATTRIBUTES = (
-    "version", "complete", "env", "env_args", "env_info", "quality", "policies", "made_with",
-    "licence",
-)  # fmt: skip
+ATTRIBUTES = ("version", "complete", *METADATA)
 """Root attributes without which a file is refused."""
 
 
@@ -94,3 +102,37 @@ def step_shapes(info: EnvInfo) -> dict[str, tuple[tuple[int, ...], Any]]:
         "actions": actions,
         "rewards": ((), np.float32),  # row T of an episode is 0
     }
+
+
+def stored_shapes(info: EnvInfo, half: bool) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Name in the file -> (shape of one row, dtype), of what has elements; half: obs and state."""
+    shapes = {name: row for name, row in step_shapes(info).items() if 0 not in row[0]}
+    if half:
+        shapes |= {name: (shapes[name][0], np.float16) for name in HALF if name in shapes}
+    if "avail_actions" in shapes:
+        n_bytes = -(-math.prod(shapes.pop("avail_actions")[0]) // 8)
+        shapes[BITS] = ((n_bytes,), np.uint8)
+    return shapes
+
+
+class Digest:
+    """sha256 of a file's content, however it is compressed: metadata, and every field's own sum.
+
+    Version 1 had one sum over the fields' bytes, one field after the other, without metadata.
+    """
+
+    def __init__(self, metadata: Mapping[str, str]) -> None:
+        self._whole = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
+        self._fields: dict[str, Any] = {}
+
+    def update(self, name: str, values: np.ndarray) -> None:
+        """The next rows of a field."""
+        field_sum = self._fields.setdefault(name, hashlib.sha256())
+        field_sum.update(np.ascontiguousarray(values).data if values.size else b"")
+
+    def hexdigest(self) -> str:
+        """Of all that was given."""
+        whole = self._whole.copy()
+        for name, field_sum in sorted(self._fields.items()):
+            whole.update(f"{name}={field_sum.hexdigest()}".encode())
+        return whole.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 import os
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +12,13 @@ import h5py
 import numpy as np
 
 from components.episode_batch import EpisodeBatch
-from data.schema import EPISODES, FORMAT, VERSION, Metadata, step_shapes
+from data.schema import BITS, EPISODES, FORMAT, HALF, VERSION, Digest, Metadata, stored_shapes
 from utils.errors import DataError
 
-ROWS_PER_COPY = 16_384
-APPEND_ROWS = 256  # rows in a chunk of the file that is being collected
+COPY, APPEND = 32 * 2**20, 2**20
+"""Bytes of a field that are packed at once, and in a chunk of the file that is being collected."""
+MOST_ROWS, APPEND_ROWS = 16_384, 256
+HALF_MAX = float(np.finfo(np.float16).max)
 
 
 class EpisodeWriter:
@@ -24,20 +26,22 @@ class EpisodeWriter:
 
     The packed file is contiguous, to be memory-mapped, or gzip-compressed for shipping. Memory
     does not grow with the number of episodes. A file of that name is replaced at `close` only.
+    With `half` obs and state are float16; DataError where that cannot hold them.
     """
 
-    def __init__(self, path: Path, metadata: Metadata, compress: bool = False) -> None:
-        self.path, self._metadata, self._compress = path, metadata, compress
+    def __init__(
+        self, path: Path, metadata: Metadata, compress: bool = False, half: bool = False
+    ) -> None:
+        self.path, self._metadata, self._compress, self._half = path, metadata, compress, half
         path.parent.mkdir(parents=True, exist_ok=True)
         self._work_path = path.with_name(path.name + ".incomplete")
-        shapes = step_shapes(metadata.info)
-        self._shapes = {name: row for name, row in shapes.items() if 0 not in row[0]}
+        self._shapes = stored_shapes(metadata.info, half)
         self._file = h5py.File(self._work_path, "w")
         self._stamp(self._file, complete=False)
         for name, (shape, dtype) in self._shapes.items():
             self._file.create_dataset(
                 f"steps/{name}", (0, *shape), dtype, maxshape=(None, *shape),
-                chunks=(APPEND_ROWS, *shape),
+                chunks=(_rows_of(APPEND, APPEND_ROWS, shape, dtype), *shape),
             )  # fmt: skip
         for name, dtype in EPISODES.items():
             self._file.create_dataset(f"episodes/{name}", (0,), dtype, maxshape=(None,))
@@ -55,6 +59,10 @@ class EpisodeWriter:
         rows = np.arange(batch.mask.shape[1] + 1) <= lengths[:, None]
         tensors = {k: v.numpy() for k, v in batch.tensors().items()}
         tensors["rewards"] = np.pad(tensors["rewards"] * tensors["mask"], ((0, 0), (0, 1)))
+        self._check_half(tensors, rows)
+        if BITS in self._shapes:
+            flat = tensors["avail_actions"].reshape(*rows.shape, -1)
+            tensors[BITS] = np.packbits(flat, axis=-1)
         for name in self._shapes:
             _extend(self._file[f"steps/{name}"], tensors[name][rows])
         facts = facts | {
@@ -98,6 +106,15 @@ class EpisodeWriter:
         else:
             self._file.close()
 
+    def _check_half(self, tensors: dict[str, np.ndarray], rows: np.ndarray) -> None:
+        for name in HALF if self._half else ():
+            largest = float(np.abs(tensors[name][rows]).max(initial=0.0))
+            if largest > HALF_MAX:
+                raise DataError(
+                    f"{self.path}: {name} has {largest:g}, float16 holds up to {HALF_MAX:g}; "
+                    "leave out --float16"
+                )
+
     def _stamp(self, file: h5py.File, complete: bool) -> None:
         attributes = {"format": FORMAT, "version": VERSION, "complete": complete}
         for name, value in (attributes | self._metadata.to_attributes()).items():
@@ -105,27 +122,34 @@ class EpisodeWriter:
 
     def _pack(self, packed: h5py.File) -> str:
         """Copy everything piece by piece -> sha256 of the content, however it is compressed."""
-        digest = hashlib.sha256()
+        digest = Digest(self._metadata.to_attributes())
         for name in [f"steps/{n}" for n in self._shapes] + [f"episodes/{n}" for n in EPISODES]:
             source: Any = self._file[name]
+            rows = _rows_of(COPY, MOST_ROWS, source.shape[1:], source.dtype)
             layout: dict[str, Any] = {}
             if self._compress and len(source):
                 layout = {"compression": "gzip", "compression_opts": 9, "shuffle": True,
-                          "chunks": _feature_chunks(source.shape)}  # fmt: skip
+                          "chunks": _feature_chunks(source.shape, rows)}  # fmt: skip
             target = packed.create_dataset(name, source.shape, source.dtype, **layout)
-            for start in range(0, len(source), ROWS_PER_COPY):
-                piece = source[start : start + ROWS_PER_COPY]
+            for start in range(0, len(source), rows):
+                piece = source[start : start + rows]
                 target[start : start + len(piece)] = piece
-                digest.update(piece.tobytes())
+                digest.update(name, piece)
         return digest.hexdigest()
 
 
-def _feature_chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _rows_of(size: int, most: int, shape: tuple[int, ...], dtype: Any) -> int:
+    """How many rows of a field are in `size` bytes: at least one, at most `most`."""
+    row = math.prod(shape) * np.dtype(dtype).itemsize
+    return max(1, min(most, size // row))
+
+
+def _feature_chunks(shape: tuple[int, ...], rows: int) -> tuple[int, ...]:
     """One chunk for each feature over many rows: a feature changes little from row to row.
 
     This makes recorded SMAX episodes 40% smaller than chunks of whole rows, at the same gzip.
     """
-    rows = min(ROWS_PER_COPY, shape[0])
+    rows = min(rows, shape[0])
     return (rows, *shape[1:-1], 1) if len(shape) > 1 else (rows,)
 
 

@@ -27,7 +27,7 @@ from recordings import Capture
 import main
 from components.offline_buffer import OfflineTransitions
 from data.check import check_episodes
-from data.flat import ARRAYS
+from data.formats.d4rl import ARRAYS
 
 HAVE = "a D4RL file has observations, actions, rewards, terminals and timeouts"
 BAD = "is NaN or infinite"

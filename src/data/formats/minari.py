@@ -8,27 +8,60 @@ import re
 import shutil
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data.flat import FlatEpisodes
-from data.formats import MINARI
+from data.formats.base import Format, Source
+from data.formats.d4rl import FlatEpisodes
 from data.read import Episodes
-from data.schema import Metadata
+from data.schema import MINARI
 from envs.base import EnvInfo
 from envs.gymnasium import make_task
-from utils.config import RunConfig, scenario
+from utils.config import scenario
 from utils.errors import DataError, MissingExtraError
 
 
-def read_minari(name: str, config: RunConfig, info: EnvInfo) -> FlatEpisodes:
+class Minari(Format):
+    """`minari:ID`: sets on this machine, else downloaded."""
+
+    what = "Minari's"
+    env_config = "d4rl"
+
+    def recognises(self, name: str) -> bool:
+        """By the name alone."""
+        return name.startswith(MINARI)
+
+    def takes(self, target: str) -> bool:
+        """As for sources."""
+        return self.recognises(target)
+
+    def read(self, source: Source) -> FlatEpisodes:
+        """The set, in memory."""
+        from envs import REGISTRY as env_REGISTRY
+
+        info = env_REGISTRY[source.env].env_info(dict(source.env_args))
+        return read_minari(source, info)
+
+    def write(self, data: Episodes, target: str) -> list[str]:
+        """A new local set."""
+        write_minari(data, target)
+        return ["the action on the last observation", "which policy played what"]
+
+    def key_of(self, name: str) -> str:
+        """The Gymnasium task that the set names; DataError if it names none, or one of its own."""
+        return task_of(name)
+
+
+def read_minari(source: Source, info: EnvInfo) -> FlatEpisodes:
     """The data set `minari:ID`, in memory; what is not on this machine is downloaded.
 
     Minari keeps T+1 observations and T actions of an episode. One that is cut has no action on its
     last observation, so its last step only supplies what follows the one before, as D4RL's does.
     """
+    name = source.name
     dataset = _load(name)
     _check_spaces(name, dataset)
     columns: dict[str, list[np.ndarray]] = {
@@ -38,11 +71,10 @@ def read_minari(name: str, config: RunConfig, info: EnvInfo) -> FlatEpisodes:
         for key, values in _rows(episode, dataset.observation_space).items():
             columns[key].append(values)
     arrays = {key: np.concatenate(parts) for key, parts in columns.items()}
-    metadata = Metadata(
-        config.env, config.env_args, info, name.rpartition("/")[2].removeprefix(MINARI),
-        policies=[{"algorithm": dataset.spec.dataset_id}],
-        made_with={"format": "Minari", "id": dataset.spec.dataset_id}, licence="unknown",
-    )  # fmt: skip
+    dataset_id = dataset.spec.dataset_id
+    quality = name.rpartition("/")[2].removeprefix(MINARI)
+    metadata = source.metadata(info, quality, format="Minari", id=dataset_id)
+    metadata = replace(metadata, policies=[{"algorithm": dataset_id}])
     return FlatEpisodes(Path(name), arrays, metadata, spare_rows=True)
 
 

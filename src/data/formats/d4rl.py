@@ -14,20 +14,40 @@ from typing import Any
 import h5py
 import numpy as np
 
-from data.open import open_file
-from data.read import Episodes, array
+from data.formats.base import Format, Source
+from data.open import hdf5_root, open_file
+from data.read import Episodes
+from data.rows import MappedFile, rows_of
 from data.schema import EPISODES, Metadata
-from envs.base import EnvInfo
-from utils.config import RunConfig, scenario
+from utils.config import scenario
 from utils.errors import DataError
 
 ARRAYS = ("observations", "actions", "rewards", "terminals")
 
 
-def is_d4rl(path: Path) -> bool:
-    """Whether an HDF5 file has any of D4RL's arrays at its root."""
-    with open_file(path) as file:
-        return "format" not in file.attrs and any(name in file for name in ARRAYS)
+class D4RL(Format):
+    """One agent's steps in long arrays; the task is not in the file."""
+
+    what = "D4RL's HDF5"
+    env_config = "d4rl"
+
+    def recognises(self, name: str) -> bool:
+        """An HDF5 file with any of D4RL's arrays at its root, and not another's."""
+        members, attributes = hdf5_root(name)
+        return "format" not in attributes and bool(members & {*ARRAYS})
+
+    def read(self, source: Source) -> FlatEpisodes:
+        """Recordings of the source's task, whose environment tells what the file does not."""
+        from envs import REGISTRY as env_REGISTRY
+
+        path = source.path
+        if not source.scenario:
+            raise DataError(f"{path} is a D4RL file; name its task, such as --key=HalfCheetah-v5")
+        info = env_REGISTRY[source.env].env_info(dict(source.env_args))
+        with open_file(path) as file:
+            arrays, mapped = _read_arrays(file, source, info.episode_limit)
+        metadata = source.metadata(info, path.stem, format="D4RL", file=path.name)
+        return FlatEpisodes(path, arrays, metadata, mapped=mapped)
 
 
 class FlatEpisodes(Episodes):
@@ -41,12 +61,13 @@ class FlatEpisodes(Episodes):
         arrays: dict[str, np.ndarray],
         metadata: Metadata,
         spare_rows: bool = False,
+        mapped: MappedFile | None = None,
     ) -> None:
         """arrays: observations (M,O), actions (M,A), rewards (M,), terminals and timeouts (M,).
 
         With `spare_rows` a true end is marked at a row more, which has the last observation.
         """
-        self.path, self.metadata = path, metadata
+        self.path, self.metadata, self.mapped = path, metadata, mapped
         _check_arrays(path, arrays, metadata)
         terminals = arrays["terminals"].astype(bool)
         ends = np.flatnonzero(terminals | arrays["timeouts"].astype(bool))
@@ -92,31 +113,18 @@ class FlatEpisodes(Episodes):
         }
 
 
-def read_d4rl(path: Path, config: RunConfig, info: EnvInfo) -> FlatEpisodes:
-    """A D4RL file as recordings of the run's task, of which `info` tells what the file does not."""
-    with open_file(path) as file:
-        arrays = _read_arrays(file, path, info.episode_limit)
-    made_with = {"format": "D4RL", "file": path.name}
-    quality = path.stem
-    metadata = Metadata(
-        config.env, config.env_args, info, quality,
-        policies=[{"algorithm": quality}], made_with=made_with, licence="unknown",
-    )  # fmt: skip
-    return FlatEpisodes(path, arrays, metadata)
-
-
-def _read_arrays(file: h5py.File, path: Path, limit: int) -> dict[str, np.ndarray]:
+def _read_arrays(file: h5py.File, source: Source, limit: int) -> tuple[dict[str, Any], MappedFile]:
+    path, mapped = source.path, MappedFile(source.path)
     missing = [name for name in ARRAYS if name not in file]
     if missing:
         raise DataError(
             f"{path} lacks {', '.join(missing)}; a D4RL file has {', '.join(ARRAYS)} and timeouts"
         )
-    found = {name: _rows_of(file, name, path) for name in ARRAYS}
-    if "timeouts" in file:
-        found["timeouts"] = _rows_of(file, "timeouts", path)
-    else:
+    names = [*ARRAYS, *(["timeouts"] if "timeouts" in file else [])]
+    found = {name: _rows_of(file, name, path, mapped) for name in names}
+    if "timeouts" not in file:
         found["timeouts"] = _time_limits(found["terminals"], limit)
-    return found
+    return found, mapped
 
 
 def _time_limits(terminals: np.ndarray, limit: int) -> np.ndarray:
@@ -129,14 +137,14 @@ def _time_limits(terminals: np.ndarray, limit: int) -> np.ndarray:
     return (steps % limit == limit - 1) & ~terminals.astype(bool)
 
 
-def _rows_of(file: h5py.File, name: str, path: Path) -> np.ndarray:
+def _rows_of(file: h5py.File, name: str, path: Path, mapped: MappedFile) -> Any:
     """An array of numbers with rows; one that should have a single column has it taken out."""
     values = file[name]
     if not isinstance(values, h5py.Dataset) or not values.shape:
         raise DataError(f"{path}: {name} is no array with rows")
     if values.dtype.kind not in "biuf":
         raise DataError(f"{path}: {name} holds {values.dtype}, not numbers")
-    read = array(values, path)
+    read = rows_of(values, path, mapped)
     single = name in ("rewards", "terminals", "timeouts") and read.shape[1:] == (1,)
     return read[:, 0] if single else read
 
