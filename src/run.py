@@ -26,7 +26,7 @@ from utils.checkpoint import (
 from utils.config import FREE_TO_CHANGE, ROOT, Settings
 from utils.config_checks import check_actions
 from utils.errors import CheckpointError, ConfigError, NotInstalledError
-from utils.logging import Logger, SacredRun, progress_bar
+from utils.logging import Logger, MakeBar, SacredRun, progress_bar
 from utils.provenance import software
 
 
@@ -46,14 +46,20 @@ class Trainer:
 
     logger: Logger
 
-    def __init__(self, settings: Settings, token: str, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        token: str,
+        notes: Sequence[str] = (),
+        make_bar: MakeBar = progress_bar,
+    ) -> None:
         self.settings, self.config, self.token = settings, settings.run, token
         torch.set_num_threads(self.config.threads)
         torch.manual_seed(self.config.seed)
         self.device = resolve_device(self.config.device)
         self.models_dir = self.config.results / "models" / token
         source = "parallel" if self.config.evaluate else self.config.runner  # no data is needed
-        self.notes = notes
+        self.notes, self.make_bar = notes, make_bar
         self.not_evaluated = self._why_not_evaluated(source)
         self.runner = r_REGISTRY[source](self.config, self.device)
         info = self.runner.get_env_info()
@@ -70,6 +76,7 @@ class Trainer:
             self.buffer = ReplayBuffer(self.config.buffer_size, self.config.seed)
         self.buffer_restored = True
         self.start = self._load() if self.config.checkpoint_path else None
+        self.buffer_saved = self.runner.t_env  # when it was last due
 
     def run(self, sacred_run: SacredRun | None = None) -> dict[str, float]:
         """Train or evaluate -> the statistics of the last evaluation."""
@@ -93,7 +100,7 @@ class Trainer:
         """Go on to `t_max`; evaluates at the start, at every test_interval and at the end."""
         runner, config = self.runner, self.config
         assert self.learner is not None
-        bar = progress_bar(config.t_max, runner.t_env, " steps")
+        bar = self.make_bar(config.t_max, runner.t_env, " steps")
         stats = self.evaluate() if runner.t_env == 0 else {}
         while runner.t_env < config.t_max:
             before = runner.t_env
@@ -202,10 +209,16 @@ class Trainer:
 
     def _save(self) -> None:
         assert self.learner is not None
-        keep_buffer = self.buffer is not None and self.config.save_buffer
+        t_env = self.runner.t_env
+        keep_buffer = self.config.save_buffer and (
+            t_env >= self.config.t_max
+            or self._due(self.config.save_buffer_interval, self.buffer_saved)
+        )
+        if keep_buffer:
+            self.buffer_saved = t_env
         save_checkpoint(
             self.models_dir,
-            self.runner.t_env,
+            t_env,
             self.learner.state_dict(),
             {"runner": self.runner.state_dict(), "config": self.settings.values},
             self.logger.metrics_path,

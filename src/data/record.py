@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -21,15 +21,28 @@ from envs import game_of
 from envs.base import EnvInfo, VectorEnv
 from runners.rollout import Controller, Evaluation, evaluate, rollout
 from utils.checkpoint import load_agent, read_checkpoint
-from utils.config import RunConfig, check_settings
+from utils.config import RunConfig, check_settings, default_values
 from utils.errors import CheckpointError, ConfigError, DataError
-from utils.logging import progress_bar
+from utils.logging import MakeBar, progress_bar
 from utils.provenance import software
 
 LEVELS = {"poor": (0.0, 10.0), "medium": (10.0, 15.0), "good": (15.0, 20.0)}
 """Table 3: level -> mean episode return, from and below (20 is the maximum and counts)."""
 
 MIN_POLICIES, MIN_SEEDS, MEASURED_EPISODES = 4, 2, 256
+MORE_RUNS = "give more runs, or runs with more checkpoints (save_model_interval)"
+
+
+class Measured(Protocol):
+    """What a level is chosen from: whatever has facts, among them return_mean and seed."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Every fact of a policy."""
+        ...
+
+
+M = TypeVar("M", bound=Measured)
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,8 @@ def load_policy(folder: Path) -> BehaviourPolicy:
     """The policy of one checkpoint of a live run."""
     learner_state, trainer_state = read_checkpoint(folder)
     try:
-        settings = check_settings(trainer_state["config"])
+        values = default_values() | trainer_state["config"]  # it may lack keys that came since
+        settings = check_settings(values)
     except ConfigError as error:
         raise CheckpointError(f"{folder} was made by another version: {error}") from error
     config = settings.run
@@ -85,7 +99,10 @@ def checkpoints_of(run: Path) -> list[Path]:
 class Recorder:
     """Measures policies and records them, at one epsilon, in one batch of environments."""
 
-    def __init__(self, config: RunConfig, epsilon: float, seed: int) -> None:
+    def __init__(
+        self, config: RunConfig, epsilon: float, seed: int, make_bar: MakeBar = progress_bar
+    ) -> None:
+        self._make_bar = make_bar
         self._config, self._epsilon, self._seed = config, epsilon, seed
         self._device = torch.device("cpu")
         torch.set_num_threads(config.threads)
@@ -102,16 +119,22 @@ class Recorder:
         self, policies: Sequence[BehaviourPolicy], episodes: int = MEASURED_EPISODES
     ) -> list[BehaviourPolicy]:
         """The same policies with what `measure` says of them among their facts."""
-        bar = progress_bar(len(policies), 0, " checkpoints measured")
+        bar = self._make_bar(len(policies), 0, " checkpoints measured")
         measured = []
         for policy in policies:
-            stats = self.measure(policy, episodes).statistics()
-            facts = {k: stats[k] for k in ("return_mean", "return_se", "battle_won_mean")}
-            facts["measured_episodes"] = int(stats["n_episodes"])
-            measured.append(replace(policy, facts=policy.facts | facts))
+            measured.append(replace(policy, facts=self.facts_of(policy, episodes)))
             bar.update()
         bar.close()
         return measured
+
+    def facts_of(
+        self, policy: BehaviourPolicy, episodes: int = MEASURED_EPISODES
+    ) -> dict[str, Any]:
+        """A policy's facts, and what `measure` says of it."""
+        stats = self.measure(policy, episodes).statistics()
+        facts = {k: stats[k] for k in ("return_mean", "return_se", "battle_won_mean")}
+        facts["measured_episodes"] = int(stats["n_episodes"])
+        return policy.facts | facts
 
     def measure(self, policy: BehaviourPolicy, episodes: int = MEASURED_EPISODES) -> Evaluation:
         """Returns of at least `episodes`; the same for the same seed, whoever asks."""
@@ -124,15 +147,17 @@ class Recorder:
 
     def record(
         self, policies: Sequence[BehaviourPolicy], episodes: int, path: Path, quality: str,
-        compress: bool, stream: int = 0,
+        compress: bool, stream: int = 0, made_with: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         """Write `episodes` episodes, the same number of each policy (up to one).
 
-        Policies have chances of their own, counted from `stream`.
+        Policies have chances of their own, counted from `stream`. made_with: more of how the file
+        was made.
         """
         metadata = self.metadata(quality, [policy.facts for policy in policies])
+        metadata.made_with.update(made_with or {})
         quotas = [len(part) for part in np.array_split(np.arange(episodes), len(policies))]
-        bar = progress_bar(episodes, 0, " episodes")
+        bar = self._make_bar(episodes, 0, " episodes")
         with EpisodeWriter(path, metadata, compress) as writer:
             for i, (policy, quota) in enumerate(zip(policies, quotas, strict=True)):
                 self._record_one(writer, policy, i, quota, bar, stream)
@@ -201,10 +226,15 @@ class Level(NamedTuple):
 
 def read_levels(words: str) -> list[Level]:
     """Levels between commas; ConfigError where two have one name, or a return would be in both."""
-    levels = sorted((_read_level(word) for word in words.split(",")), key=lambda level: level.low)
+    return in_order([_read_level(word) for word in words.split(",")], "--levels")
+
+
+def in_order(levels: list[Level], source: str) -> list[Level]:
+    """By their returns, the last one marked; ConfigError names `source` where two overlap."""
+    levels = sorted(levels, key=lambda level: level.low)
     for one, other in itertools.pairwise(levels):
         if other.low < one.high or one.name == other.name:
-            raise ConfigError(f"--levels: {one.name} and {other.name} overlap")
+            raise ConfigError(f"{source}: {one.name} and {other.name} overlap")
     return [*levels[:-1], levels[-1]._replace(last=True)]
 
 
@@ -227,12 +257,10 @@ def _read_level(word: str) -> Level:
     return Level(name, low, high)
 
 
-def choose(
-    candidates: Sequence[BehaviourPolicy], level: Level, count: int
-) -> list[BehaviourPolicy]:
+def choose(candidates: Sequence[M], level: Level, count: int, advice: str = MORE_RUNS) -> list[M]:
     """`count` policies of a level, as many from each seed, spread evenly over its returns."""
     name, low, high, last = level
-    by_seed: dict[int, list[BehaviourPolicy]] = {}
+    by_seed: dict[int, list[M]] = {}
     for policy in candidates:
         mean = policy.facts["return_mean"]
         if low <= mean < high or (last and mean == high):
@@ -243,13 +271,12 @@ def choose(
         found = {seed: len(group) for seed, group in sorted(by_seed.items())}
         raise DataError(
             f"level {name} ({low:g}-{high:g}) needs {MIN_POLICIES} checkpoints of {MIN_SEEDS} "
-            f"seeds; found {found or 'none'} (seed: checkpoints); give more runs, or runs with "
-            "more checkpoints (save_model_interval)"
+            f"seeds; found {found or 'none'} (seed: checkpoints); {advice}"
         )
     return chosen
 
 
-def _spread(group: list[BehaviourPolicy], count: int) -> list[BehaviourPolicy]:
+def _spread(group: list[M], count: int) -> list[M]:
     group = sorted(group, key=lambda p: p.facts["return_mean"])
     picks = np.unique(np.linspace(0, len(group) - 1, count).round().astype(int))
     return [group[i] for i in picks]

@@ -55,9 +55,10 @@ def save_checkpoint(
         shutil.rmtree(old)
     else:
         partial.rename(final)
-    for old in models_dir.glob(f"*/{BUFFER}"):
-        if old.parent != final:
-            old.unlink()
+    if buffer is not None:  # only now that a newer one is whole
+        for earlier in models_dir.glob(f"*/{BUFFER}"):
+            if earlier.parent != final:
+                earlier.unlink()
     return final
 
 

@@ -18,7 +18,8 @@ CONFIG_DIR = ROOT / "src" / "config"
 COMMAND_LINE = "the command line"
 FREE_TO_CHANGE = {
     "t_max", "checkpoint_path", "load_step", "evaluate", "save_replay", "local_results_path",
-    "save_model", "save_model_interval", "save_buffer", "log_interval", "use_tensorboard",
+    "save_model", "save_model_interval", "save_buffer", "save_buffer_interval", "log_interval",
+    "use_tensorboard",
     "dataset", "device", "threads", "label",
 }  # fmt: skip
 """Keys that a resumed run may change: they do not change what is learnt or measured (recorded data
@@ -68,6 +69,7 @@ class RunConfig(BaseModel):
     save_model: bool
     save_model_interval: int = Field(ge=1)
     save_buffer: bool
+    save_buffer_interval: int = Field(ge=1)
     checkpoint_path: str
     load_step: int = Field(ge=0)
     evaluate: bool
@@ -101,7 +103,9 @@ class Settings(NamedTuple):
     values: dict[str, Any]
 
 
-class _Layer(NamedTuple):
+class Layer(NamedTuple):
+    """Keys with their values, and what they are from."""
+
     source: str
     values: dict[str, Any]
 
@@ -127,9 +131,19 @@ def yaml_values(alg: str, env: str) -> dict[str, Any]:
     return _merge(_yaml_layers(alg, env))[0]
 
 
-def load_settings(alg: str, env: str, updates: dict[str, Any]) -> Settings:
-    """Merge the layers and check the result; ConfigError names the key and where it came from."""
-    layers = [*_yaml_layers(alg, env), _Layer(COMMAND_LINE, updates)]
+def default_values() -> dict[str, Any]:
+    """What default.yaml says."""
+    return read_yaml(CONFIG_DIR / "default.yaml")[1]
+
+
+def load_settings(
+    alg: str, env: str, updates: dict[str, Any], source: str = COMMAND_LINE
+) -> Settings:
+    """Merge the layers and check the result; ConfigError names the key and where it came from.
+
+    source: what gave the `updates`.
+    """
+    layers = [*_yaml_layers(alg, env), Layer(source, updates)]
     values, sources = _merge(layers)
     if values["env"] != layers[1].values["env"]:
         raise ConfigError(
@@ -156,8 +170,8 @@ def check_settings(values: dict[str, Any], sources: dict[str, str] | None = None
                 f"{key} ({sources.get(key, 'the configuration')}) is not a key of "
                 f"{values['name'] or 'this configuration'}{nearest(key, known)}"
             )
-    run = _validate(RunConfig, values, sources)
-    learner = _validate(learner_model, values, sources) if learner_model else None
+    run = validate(RunConfig, values, sources)
+    learner = validate(learner_model, values, sources) if learner_model else None
     settings = Settings(run, learner, values)
     check_together(settings)
     env = env_REGISTRY[run.env]
@@ -205,39 +219,40 @@ def _named_file(kind: str, name: str, flag: str) -> Path:
     return CONFIG_DIR / kind / f"{name}.yaml"
 
 
-def _yaml_layers(alg: str, env: str) -> list[_Layer]:
-    default = _read_layer("default", CONFIG_DIR / "default.yaml")
+def _yaml_layers(alg: str, env: str) -> list[Layer]:
+    default = read_yaml(CONFIG_DIR / "default.yaml")
     return [default, _env_layer(env), *_algorithm_layers(alg)]
 
 
-def _env_layer(name: str) -> _Layer:
-    return _read_layer("envs", _named_file("envs", name, "--env-config"))
+def _env_layer(name: str) -> Layer:
+    return read_yaml(_named_file("envs", name, "--env-config"))
 
 
-def _algorithm_layers(name: str) -> list[_Layer]:
+def _algorithm_layers(name: str) -> list[Layer]:
     """An algorithm's YAML, after the one it names as its `base`, after that one's."""
-    layers = [_read_layer("algs", _named_file("algs", name, "--config"))]
+    layers = [read_yaml(_named_file("algs", name, "--config"))]
     while "base" in layers[0].values:
         source, base = layers[0].source, str(layers[0].values.pop("base"))
-        layer = _read_layer("algs", _named_file("algs", base, f"{source}: base"))
+        layer = read_yaml(_named_file("algs", base, f"{source}: base"))
         if any(layer.source == known.source for known in layers):
             raise ConfigError(f"{source}: base={base} leads back to {layer.source}")
         layers.insert(0, layer)
     return layers
 
 
-def _read_layer(kind: str, path: Path) -> _Layer:
-    source = str(path.relative_to(ROOT))
+def read_yaml(path: Path) -> Layer:
+    """A file's keys; ConfigError where it is no YAML of `key: value` lines."""
+    source = str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
     try:
         values = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{source} must hold `key: value` lines ({kind})")
-    return _Layer(source, values)
+        raise ConfigError(f"{source} must hold `key: value` lines")
+    return Layer(source, values)
 
 
-def _merge(layers: list[_Layer]) -> tuple[dict[str, Any], dict[str, str]]:
+def _merge(layers: list[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
     """Later layers win. env_args are merged key by key; the env YAML declares which exist."""
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -270,16 +285,17 @@ def check_env_args(given: dict[str, Any], declared: dict[str, Any], source: str)
             )
 
 
-def _validate(model: type[M], values: dict[str, Any], sources: dict[str, str]) -> M:
+def validate(model: type[M], values: dict[str, Any], sources: dict[str, str]) -> M:
     """The model's own keys of `values`; a learner may have some of the run's, epsilon_start say."""
     try:
-        return model(**{k: v for k, v in values.items() if k in model.model_fields})
+        names = {field.alias or name for name, field in model.model_fields.items()}
+        return model(**{k: v for k, v in values.items() if k in names})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "missing":
             raise ConfigError(f"{key} has no value; set it in the algorithm's YAML") from None
-        source = sources.get(key, "the configuration")
+        source = sources.get(str(first["loc"][0]), "the configuration")
         message = first["msg"].removeprefix("Value error, ")
         message = message[0].lower() + message[1:]
         raise ConfigError(f"{key}={first['input']} ({source}): {message}") from None

@@ -8,7 +8,7 @@ import math
 import shutil
 import sys
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -54,7 +54,7 @@ class Logger:
         self._sacred = sacred_run
         self._tensorboard = _tensorboard(tb_dir)
         self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
-        self.console = _console()
+        self.console = console()
 
     def log_stats(self, stats: Mapping[str, float], t: int, prefix: str = "") -> None:
         """Record numbers at time `t`; one that is not finite ends the run with its name."""
@@ -101,13 +101,35 @@ class Logger:
             self._tensorboard.log_value(name, value, t)
 
 
-def progress_bar(total: int, done: int, unit: str) -> tqdm[Any]:
-    """A bar with rate and time left, on the terminal only: never in a file or a pipe."""
+class Bar(Protocol):
+    """A progress bar, or a part of one."""
+
+    n: float
+
+    def update(self, n: float = 1) -> object:
+        """So much more is done."""
+
+    def set_postfix(self, ordered_dict: Mapping[str, object]) -> object:
+        """Show numbers behind it."""
+
+    def close(self) -> object:
+        """All is done."""
+
+
+MakeBar = Callable[[int, int, str], Bar]
+"""(total, done, unit) -> a bar; `progress_bar` is one."""
+
+
+def progress_bar(total: int, done: int, unit: str, short: bool = False) -> tqdm[Any]:
+    """A bar with rate and time left, on the terminal only: never in a file or a pipe.
+
+    short: numbers are written as 1.23M.
+    """
     terminal = sys.__stderr__
     watched = terminal is not None and terminal.isatty()
     return tqdm(
         total=total, initial=done, unit=unit, file=terminal, disable=not watched,
-        dynamic_ncols=True, smoothing=0.05,
+        dynamic_ncols=True, smoothing=0.05, unit_scale=short,
     )  # fmt: skip
 
 
@@ -119,15 +141,16 @@ class _TqdmHandler(logging.Handler):
         sys.stdout.flush()
 
 
-def _console() -> logging.Logger:
-    console = logging.getLogger("icq")
-    if not console.handlers:
+def console() -> logging.Logger:
+    """Lines with the time of day, on stdout."""
+    logger = logging.getLogger("icq")
+    if not logger.handlers:
         handler = _TqdmHandler()
         handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
-        console.addHandler(handler)
-        console.setLevel(logging.INFO)
-        console.propagate = False
-    return console
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    return logger
 
 
 def _tensorboard(directory: Path | None) -> Any:

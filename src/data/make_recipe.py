@@ -1,0 +1,244 @@
+"""A recipe: one YAML that says how a whole data set is made, checked before anything is begun."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from data.record import LEVELS, MIN_POLICIES, MIN_SEEDS, Level, in_order
+from utils.config import (
+    CONFIG_DIR,
+    ROOT,
+    Layer,
+    Settings,
+    load_settings,
+    nearest,
+    read_yaml,
+    scenario,
+    validate,
+)
+from utils.errors import ConfigError
+
+FOLDER = CONFIG_DIR / "recipes"
+SET_BY_MAKE = {
+    "seed": "seeds", "env_args": "env_args", "local_results_path": "--results", "env": "env_config",
+    "save_model": "", "save_buffer": "", "checkpoint_path": "", "load_step": "", "evaluate": "",
+    "save_replay": "", "log_interval": "", "name": "config", "runner": "config",
+}  # fmt: skip
+"""Keys of a run that `with` may not have -> the recipe's own for it, if there is one."""
+
+
+class Keys(BaseModel):
+    """The keys of a recipe: types and ranges. What they mean stands in recipes/default.yaml."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    config: str
+    env_config: str
+    env_args: dict[str, Any]
+    with_: dict[str, Any] = Field(alias="with")
+    seeds: list[int] = Field(min_length=MIN_SEEDS)
+    every: int = Field(ge=1)
+    seed: int = Field(ge=0, lt=2**31)
+    epsilon: float = Field(ge=0, le=1)
+    policies: int = Field(ge=MIN_POLICIES)
+    levels: list[str] | dict[str, list[float]]
+    episodes: int = Field(ge=1)
+    mix: str | None
+    compress: bool
+    out: str
+
+
+class Recipe(NamedTuple):
+    """A checked recipe."""
+
+    name: str
+    source: str  # the file, for messages
+    keys: Keys
+    levels: list[Level]
+    settings: Settings  # of the first seed's training
+
+    @property
+    def out(self) -> Path:
+        """The folder of its files."""
+        run = self.settings.run
+        usual = ROOT.joinpath("offline_data", run.env, scenario(run.env_args))
+        return ROOT / Path(self.keys.out).expanduser() if self.keys.out else usual
+
+    def settings_of(self, seed: int, work: Path, start: Path | None) -> Settings:
+        """Of one seed's training in the folder `work`, from the checkpoint `start` on."""
+        ours = {
+            "local_results_path": str(work),
+            "checkpoint_path": str(start or ""),
+            "log_interval": sys.maxsize,  # the levels' returns are measured afterwards
+            "save_model": True,
+            "save_buffer": True,
+        }
+        return _settings(self.keys, self.source, ours | {"seed": seed})
+
+    def trained_with(self) -> dict[str, Any]:
+        """What the checkpoints and what is measured of them depend on, a key each."""
+        keys = self.keys
+        values = {"config": keys.config, "env_config": keys.env_config}
+        values |= {f"env_args.{k}": v for k, v in keys.env_args.items()} | keys.with_
+        return values | {"epsilon": keys.epsilon, "seed": keys.seed}
+
+    def made_with(self, level: Level) -> dict[str, Any]:
+        """What a level's file depends on, a key each: a file that says the same is this one."""
+        keys = self.keys
+        return self.trained_with() | {
+            "seeds": ",".join(map(str, keys.seeds)),
+            "every": keys.every,
+            "policies": keys.policies,
+            "levels": f"{level.name}={level.low:g}:{level.high:g}",
+            "last": level.last,
+            "place": self.levels.index(level),
+            "episodes": keys.episodes,
+            "compress": keys.compress,
+        }
+
+
+def recipes() -> list[str]:
+    """The names of the recipes in src/config/recipes."""
+    return sorted(str(p.relative_to(FOLDER).with_suffix("")) for p in FOLDER.glob("*/*.yaml"))
+
+
+def headline(name: str) -> str:
+    """The first line of a recipe's comment."""
+    return (FOLDER / f"{name}.yaml").read_text().partition("\n")[0].lstrip("# ")
+
+
+def read_recipe(word: str) -> Recipe:
+    """The recipe of that name, or in the YAML file of that path; ConfigError says what is wrong."""
+    path, name = _file(word)
+    layers = _layers(path)
+    source, values = layers[-1].source, _merged(layers)
+    sources = {key: layer.source for layer in layers for key in layer.values}
+    known = [field.alias or key for key, field in Keys.model_fields.items()]
+    for key in values:
+        if key not in known:
+            raise ConfigError(
+                f"{key} ({sources[key]}) is not a key of a recipe{nearest(key, known)}"
+            )
+    _check_kinds(values, sources)
+    keys = validate(Keys, values, sources)
+    if not keys.env_config:
+        raise ConfigError(f"env_config has no value; set it in {source}")
+    for key in keys.with_:
+        if key in SET_BY_MAKE:
+            instead = f"; use {SET_BY_MAKE[key]}" if SET_BY_MAKE[key] else ""
+            raise ConfigError(f"with: {key} ({source}): make sets it itself{instead}")
+    levels = _levels(keys, sources["levels"])
+    if len(set(keys.seeds)) < len(keys.seeds) or min(keys.seeds) < 0:
+        raise ConfigError(f"seeds={keys.seeds} ({sources['seeds']}): different ones are needed")
+    settings = _settings(keys, source, {"seed": keys.seeds[0]})
+    if settings.run.runner == "offline":
+        raise ConfigError(
+            f"config={keys.config} ({sources['config']}) learns from recorded data; a recipe needs "
+            "an algorithm that plays: qmix or vdn"
+        )
+    return Recipe(name, source, keys, levels, settings)
+
+
+def _file(word: str) -> tuple[Path, str]:
+    """(file, name) of a recipe that is named, or given as a path."""
+    path = Path(word)
+    if path.suffix == ".yaml":
+        path = path.resolve()
+        if not path.is_file():
+            raise ConfigError(f"{word}: there is no such file")
+        known = path.is_relative_to(FOLDER)
+        return path, str(path.relative_to(FOLDER).with_suffix("")) if known else path.stem
+    if word not in recipes():
+        raise ConfigError(
+            f"{word}: there is no src/config/recipes/{word}.yaml{nearest(word, recipes())}; "
+            f"there are: {', '.join(recipes())}; another file is given with its .yaml"
+        )
+    return FOLDER / f"{word}.yaml", word
+
+
+def _layers(path: Path) -> list[Layer]:
+    """default.yaml, then the recipe's `base`, after that one's own, then the recipe."""
+    layers = [read_yaml(path)]
+    while "base" in layers[0].values:
+        source, base = layers[0].source, str(layers[0].values.pop("base"))
+        file, bases = FOLDER / f"{base}.yaml", sorted(p.stem for p in FOLDER.glob("*.yaml"))
+        if not file.is_file():
+            raise ConfigError(
+                f"base={base} ({source}): there is no src/config/recipes/{base}.yaml"
+                f"{nearest(base, bases)}"
+            )
+        layer = read_yaml(file)
+        if any(layer.source == known.source for known in layers):
+            raise ConfigError(f"{source}: base={base} leads back to {layer.source}")
+        layers.insert(0, layer)
+    return [read_yaml(FOLDER / "default.yaml"), *layers]
+
+
+def _merged(layers: list[Layer]) -> dict[str, Any]:
+    """Later layers win; env_args and with are merged key by key."""
+    values: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.values.items():
+            if key in ("env_args", "with"):
+                if not isinstance(value, dict):
+                    raise ConfigError(f"{key} ({layer.source}) must be keys with values")
+                value = values.get(key, {}) | value
+            values[key] = value
+    return values
+
+
+def _check_kinds(values: dict[str, Any], sources: dict[str, str]) -> None:
+    """Where a key takes two kinds of value, a message of our own is the clearer one."""
+    levels = values["levels"]
+    pairs = levels.values() if isinstance(levels, dict) else []
+    names = isinstance(levels, list | dict) and all(isinstance(name, str) for name in levels)
+    if not (levels and names and all(_is_pair(pair) for pair in pairs)):
+        raise ConfigError(
+            f"levels={levels} ({sources['levels']}): names are needed, [{', '.join(LEVELS)}], or "
+            "lines of NAME: [LOW, HIGH]"
+        )
+
+
+def _is_pair(value: Any) -> bool:
+    numbers = isinstance(value, list) and all(type(bound) in (int, float) for bound in value)
+    return numbers and len(value) == 2 and value[0] < value[1]
+
+
+def _levels(keys: Keys, source: str) -> list[Level]:
+    """The recipe's levels in their order; the names of Table 3 have its bounds."""
+    given = keys.levels
+    bounds = given if isinstance(given, dict) else dict.fromkeys(given, None)
+    levels = []
+    for name, pair in bounds.items():
+        low, high = pair or LEVELS.get(name, (0.0, 0.0))
+        if not pair and name not in LEVELS:
+            raise ConfigError(
+                f"levels: {name} ({source}) is not a level; there are {', '.join(LEVELS)}, and "
+                "lines of NAME: [LOW, HIGH]"
+            )
+        if (
+            not name.isidentifier()
+            or name == keys.mix
+            or LEVELS.get(name, (low, high)) != (low, high)
+        ):
+            raise ConfigError(
+                f"levels: {name} ({source}) cannot be the name of {low:g} to {high:g}; take another"
+            )
+        levels.append(Level(name, low, high))
+    if not isinstance(given, dict) and len(bounds) < len(given):
+        raise ConfigError(f"levels={given} ({source}): each once")
+    return in_order(levels, f"levels ({source})")
+
+
+def _settings(keys: Keys, source: str, ours: dict[str, Any]) -> Settings:
+    updates = keys.with_ | {"env_args": keys.env_args} | ours
+    try:
+        return load_settings(keys.config, keys.env_config, updates, source)
+    except ConfigError as error:
+        if source in str(error):
+            raise
+        raise ConfigError(f"{source}: {error}") from None
