@@ -40,6 +40,15 @@ class Block(NamedTuple):
     own: np.ndarray
 
 
+class Place(NamedTuple):
+    """Which rows a batch is made of, and what is known of its transitions without reading them."""
+
+    rows: np.ndarray  # (B, T+1) int64
+    mask: np.ndarray  # (B, T) bool, and so are the others
+    terminated: np.ndarray
+    truncated: np.ndarray
+
+
 class Episodes:
     """Recorded episodes as rows, whatever file they are in.
 
@@ -73,21 +82,36 @@ class Episodes:
 
     def read(self, index: np.ndarray) -> EpisodeBatch:
         """The episodes of `index` (B,), padded to the longest of them by their last row."""
+        return self._batch(self.place(index))
+
+    def read_transitions(self, index: np.ndarray) -> EpisodeBatch:
+        """The transitions of `index` (B,), counted through all episodes: B episodes of T = 1."""
+        return self._batch(self.place_transitions(index))
+
+    def place(self, index: np.ndarray) -> Place:
+        """Where `read` finds the episodes."""
         lengths = self.episodes["length"][index].astype(np.int64)
         time = np.arange(lengths.max() + 1)
         rows = np.minimum(self.first_rows[index, None] + time, self.last_rows[index, None])
         mask = time[:-1] < lengths[:, None]
         last = time[:-1] == lengths[:, None] - 1
-        return self._batch(rows, mask, last, index)
+        return self._place_of(rows, mask, last, index)
 
-    def read_transitions(self, index: np.ndarray) -> EpisodeBatch:
-        """The transitions of `index` (B,), counted through all episodes: B episodes of T = 1."""
+    def place_transitions(self, index: np.ndarray) -> Place:
+        """Where `read_transitions` finds the transitions."""
         episode = np.searchsorted(self._starts, index, side="right") - 1
         time = index - self._starts[episode]
         row = self.first_rows[episode] + time
         rows = np.stack([row, np.minimum(row + 1, self.last_rows[episode])], axis=1)
         last = (time == self.episodes["length"][episode] - 1)[:, None]
-        return self._batch(rows, np.ones((len(index), 1), dtype=bool), last, episode)
+        return self._place_of(rows, np.ones((len(index), 1), dtype=bool), last, episode)
+
+    def _place_of(
+        self, rows: np.ndarray, mask: np.ndarray, last: np.ndarray, episode: np.ndarray
+    ) -> Place:
+        terminated = last & self.episodes["terminated"][episode, None]
+        truncated = last & self.episodes["truncated"][episode, None]
+        return Place(rows, mask, terminated, truncated)
 
     def blocks(self, names: tuple[str, ...] = STEPS) -> Iterator[Block]:
         """All rows of the fields, in order and a block at a time."""
@@ -100,28 +124,33 @@ class Episodes:
             rows = np.arange(start, start + len(columns[names[0]]))
             episode = np.searchsorted(self.first_rows, rows, side="right") - 1
             yield Block(start, columns, (episode >= 0) & (rows <= self.last_rows[episode]))
-            self._note_rows(len(rows))
+            self.note_read(1, len(rows))
 
-    def _note_rows(self, rows: int) -> None:
+    def note_read(self, runs: int, rows: int) -> None:
+        """Say that `rows` rows were read, in `runs` places: mapped memory is given back in time."""
         if self.mapped is not None:
-            for values in self.steps.values():
-                self.mapped.touched(rows, math.prod(values.shape[1:]) * values.dtype.itemsize)
+            self.mapped.touched(runs * len(self.steps), rows * self.row_bytes)
 
-    def _batch(
-        self, rows: np.ndarray, mask: np.ndarray, last: np.ndarray, index: np.ndarray
-    ) -> EpisodeBatch:
-        columns = {name: self.steps[name][rows] for name in STEPS}
-        self._note_rows(rows.size)
+    @property
+    def row_bytes(self) -> int:
+        """Of one row of all fields, as they are kept."""
+        rows = self.steps.values()
+        return sum(math.prod(field.shape[1:]) * field.dtype.itemsize for field in rows)
+
+    def _batch(self, place: Place) -> EpisodeBatch:
+        columns = {name: self.steps[name][place.rows] for name in STEPS}
+        self.note_read(len(place.rows), place.rows.size)
         kind = np.float32 if self.info.continuous else np.int64
+        rewards = (columns["rewards"][:, :-1] * place.mask).astype(np.float32)
         return EpisodeBatch(
             obs=torch.from_numpy(columns["obs"].astype(np.float32, copy=False)),
             state=torch.from_numpy(columns["state"].astype(np.float32, copy=False)),
             avail_actions=torch.from_numpy(columns["avail_actions"]),
             actions=torch.from_numpy(columns["actions"].astype(kind, copy=False)),
-            rewards=torch.from_numpy((columns["rewards"][:, :-1] * mask).astype(np.float32)),
-            terminated=torch.from_numpy(last & self.episodes["terminated"][index, None]),
-            truncated=torch.from_numpy(last & self.episodes["truncated"][index, None]),
-            mask=torch.from_numpy(mask),
+            rewards=torch.from_numpy(rewards),
+            terminated=torch.from_numpy(place.terminated),
+            truncated=torch.from_numpy(place.truncated),
+            mask=torch.from_numpy(place.mask),
         )
 
     def _place(self, first_rows: np.ndarray, last_rows: np.ndarray) -> None:
@@ -180,7 +209,7 @@ class RecordedEpisodes(Episodes):
         for start in range(0, len(rows), size):
             yield rows[start : start + size]
             if self.mapped is not None:
-                self.mapped.touched(size, row)
+                self.mapped.touched(1, size * row)
 
     def _stored_rows(self, file: h5py.File) -> dict[str, Rows]:
         """The fields that the file has, as it has them."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import h5py
 import numpy as np
 
-PAGE_RUN = 65_536  # bytes that the kernel maps around a row that is touched
+PAGE_RUN = 65_536  # bytes that the kernel maps around one that is touched
 KEPT = 256 * 2**20  # bytes of a file that stay mapped
 BLOCK = 32 * 2**20  # bytes of a field that are unpacked at once
 
@@ -49,10 +49,10 @@ class MappedFile:
         """Of the bytes from `offset`; ValueError where the file is shorter."""
         return np.frombuffer(self._map, dtype, math.prod(shape), offset).reshape(shape)
 
-    def touched(self, rows: int, row_bytes: int) -> None:
-        """Note that rows were read; after KEPT bytes all pages are given back."""
-        self._touched += rows * max(row_bytes, PAGE_RUN) if row_bytes else 0
-        if self._touched > KEPT and hasattr(mmap, "MADV_DONTNEED"):
+    def touched(self, runs: int, size: int) -> None:
+        """Note `size` bytes read in `runs` places; after KEPT bytes all pages are given back."""
+        self._touched += size + runs * PAGE_RUN
+        if min(self._touched, len(self._map)) > KEPT and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
             self._touched = 0
 

@@ -12,6 +12,7 @@ from components.episode_batch import EpisodeBatch
 from components.offline_buffer import REGISTRY as buffer_REGISTRY
 from data.check import check_environment, check_episodes, other_versions
 from data.formats import open_dataset
+from data.on_device import place_data
 from envs import REGISTRY as env_REGISTRY
 from envs.base import EnvInfo
 from runners.live_runner import ParallelRunner
@@ -32,8 +33,10 @@ class OfflineRunner:
         check_environment(self._data, config.env, config.env_args, info)
         check_episodes(self._data)
         self.notes = other_versions(self._data, env.versions(config.env_args))
+        source, where = place_data(self._data, config.data_device, device)
+        self.notes += [where] * bool(where)
         make = buffer_REGISTRY[config.batch_of]
-        self._buffer = make(self._data, config.batch_size, config.seed)
+        self._buffer = make(self._data, config.batch_size, config.seed, source)
         self._live = ParallelRunner(config, device)
         self.t_env = 0
 

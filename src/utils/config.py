@@ -20,7 +20,7 @@ FREE_TO_CHANGE = {
     "t_max", "checkpoint_path", "load_step", "evaluate", "save_replay", "local_results_path",
     "save_model", "save_model_interval", "save_buffer", "save_buffer_interval", "log_interval",
     "use_tensorboard",
-    "dataset", "device", "threads", "label",
+    "dataset", "data_device", "device", "threads", "label",
 }  # fmt: skip
 """Keys that a resumed run may change: they do not change what is learnt or measured (recorded data
 is compared by its checksum, wherever the file lies)."""
@@ -46,6 +46,7 @@ class RunConfig(BaseModel):
     dataset: str
     dataset_quality: str
     batch_of: Literal["episodes", "transitions"]
+    data_device: Literal["auto", "cpu", "cuda"]
     gamma: float = Field(gt=0, le=1)
     t_max: int = Field(ge=1)
     batch_size: int = Field(ge=1)
