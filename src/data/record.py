@@ -89,7 +89,12 @@ def random_policy(
 
 
 def checkpoints_of(run: Path) -> list[Path]:
-    """The checkpoints of a run's folder in results/models, in the order they were made."""
+    """The checkpoints of a run's folder in results/models, in the order they were made.
+
+    Of a checkpoint's own folder that one.
+    """
+    if (run / "agent.th").is_file():
+        return [run]
     found = sorted((p for p in run.glob("*") if p.name.isdigit()), key=lambda p: int(p.name))
     if not found:
         raise CheckpointError(f"{run}: no checkpoints there; give folders of results/models")
@@ -260,15 +265,16 @@ def _read_level(word: str) -> Level:
 def choose(candidates: Sequence[M], level: Level, count: int, advice: str = MORE_RUNS) -> list[M]:
     """`count` policies of a level, as many from each seed, spread evenly over its returns."""
     name, low, high, last = level
-    by_seed: dict[int, list[M]] = {}
+    by_seed: dict[int | str, list[M]] = {}  # of others' runs their names
     for policy in candidates:
         mean = policy.facts["return_mean"]
         if low <= mean < high or (last and mean == high):
             by_seed.setdefault(policy.facts["seed"], []).append(policy)
     quota = -(-count // max(len(by_seed), 1))
-    chosen = [p for _, group in sorted(by_seed.items()) for p in _spread(group, quota)][:count]
+    groups = sorted(by_seed.items(), key=lambda item: (isinstance(item[0], str), item[0]))
+    chosen = [p for _, group in groups for p in _spread(group, quota)][:count]
     if len(chosen) < MIN_POLICIES or len({p.facts["seed"] for p in chosen}) < MIN_SEEDS:
-        found = {seed: len(group) for seed, group in sorted(by_seed.items())}
+        found = {seed: len(group) for seed, group in groups}
         raise DataError(
             f"level {name} ({low:g}-{high:g}) needs {MIN_POLICIES} checkpoints of {MIN_SEEDS} "
             f"seeds; found {found or 'none'} (seed: checkpoints); {advice}"
