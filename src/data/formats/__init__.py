@@ -10,6 +10,9 @@ from data.formats.base import Format, Source
 from data.formats.d4rl import D4RL
 from data.formats.minari import Minari
 from data.formats.ours import Ours
+from data.formats.pickles import Omiga
+from data.formats.pymarl_h5 import CFCQL, ICQ, OffPyMARL
+from data.formats.vault import Vault
 from data.read import Episodes, RecordedEpisodes
 from data.schema import FORMAT, MINARI
 from utils.config import (
@@ -25,6 +28,11 @@ from utils.errors import ConfigError, DataError
 
 REGISTRY: dict[str, Format] = {
     FORMAT: Ours(),
+    "offpymarl": OffPyMARL(),
+    "icq": ICQ(),
+    "cfcql": CFCQL(),
+    "omiga": Omiga(),
+    "vault": Vault(),
     "d4rl": D4RL(),
     "minari": Minari(),
 }
