@@ -35,11 +35,11 @@ def _split_with(argv: list[str]) -> tuple[list[str], list[str]]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python src/dataset.py", description=__doc__)
-    names = " | ".join(command.__name__.rpartition(".")[2] for command in COMMANDS)
-    commands = parser.add_subparsers(required=True, metavar=names, dest="command")
+    commands = parser.add_subparsers(required=True, dest="command")
     parser.set_defaults(takes_with=False)
     for command in COMMANDS:
         command.add(commands)
+    commands.metavar = " | ".join(commands.choices)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Merging recorded files: nothing is lost, and what cannot be merged is one line."""
+"""Merging, subsampling and mixing recorded files: what is in the new one, and one-line mistakes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 from recordings import Capture, record_poor, record_random, refuse
 
 import dataset
@@ -47,12 +48,11 @@ def test_what_cannot_be_merged_is_one_line(
     assert (code, out.exists()) == (2, False)
     assert f"{smax} was recorded on " in message
     code, message = refuse(capsys, "merge", str(two_step_file), f"--out={two_step_file}")
-    assert (code, message) == (
-        2, f"DataError: {two_step_file} is one of the files to merge; choose another --out"
-    )  # fmt: skip
+    itself = f"{two_step_file} is one of the files that it is made of; choose another --out"
+    assert (code, message) == (2, f"DataError: {itself}")
     code, message = refuse(capsys, "merge", str(two_step_file), str(two_step_file), f"--out={out}")
     assert message == (
-        f"DataError: {two_step_file} holds the episodes of {two_step_file}; merge it once"
+        f"DataError: {two_step_file} holds the episodes of {two_step_file}; name it once"
     )
     changed = tmp_path / "changed.h5"
     changed.write_bytes(two_step_file.read_bytes())
@@ -63,3 +63,131 @@ def test_what_cannot_be_merged_is_one_line(
     assert "was changed after it was written" in message
     code, message = refuse(capsys, "merge", str(two_step_file), f"--out={tmp_path / 'x.txt'}")
     assert (code, message) == (2, f"ConfigError: --out={tmp_path / 'x.txt'} must end in .h5")
+
+
+POOR, GOOD = (ROOT / f"offline_data/smax/3s_vs_3z/{level}.h5" for level in ("poor", "good"))
+
+
+def episodes_of(data: RecordedEpisodes) -> set[bytes]:
+    """Each episode's rows and figures as bytes; no two of those used here are equal."""
+    found = set()
+    for i in range(len(data)):
+        rows = slice(int(data.first_rows[i]), int(data.last_rows[i]) + 1)
+        parts = [data.steps[name][rows].tobytes() for name in STEPS]
+        parts += [data.episodes[n][i].tobytes() for n in EPISODES if n != "policy"]
+        found.add(b"".join(parts))
+    return found
+
+
+def test_a_subsample_is_drawn_with_a_seed_and_keeps_its_provenance(tmp_path: Path) -> None:
+    def drawn(name: str, *words: str) -> RecordedEpisodes:
+        out = tmp_path / f"{name}.h5"
+        assert dataset.main(["subsample", str(GOOD), f"--out={out}", *words]) == 0
+        return RecordedEpisodes(out)
+
+    source = RecordedEpisodes(GOOD)
+    one, same, other = (
+        drawn(f"{seed}_{i}", "--episodes=50", f"--seed={seed}")
+        for seed, i in ((1, 0), (1, 1), (2, 0))
+    )
+    everything = episodes_of(source)
+    assert len(everything) == len(source), "the test's own ground"
+    assert len(episodes_of(one)) == 50
+    assert episodes_of(one) <= everything
+    assert episodes_of(one) == episodes_of(same) != episodes_of(other)
+    assert one.metadata.policies == source.metadata.policies
+    origin = one.metadata.made_with["merged"][0]
+    assert origin["sha256"] == source.sha256
+    assert (origin["episodes"], origin["of"], one.metadata.made_with["seed"]) == (50, 800, 1)
+    assert origin["epsilon"] == 0.05
+
+
+def test_a_subsample_by_return_or_level_takes_all_that_fit(tmp_path: Path) -> None:
+    returns = RecordedEpisodes(POOR).episodes["return"]
+    for words, wanted in (
+        ("--returns=2.5:7.5", (returns >= 2.5) & (returns < 7.5)),
+        ("--level=poor", returns < 10),
+        ("--level=good", returns >= 15),
+    ):
+        out = tmp_path / "a.h5"
+        assert dataset.main(["subsample", str(POOR), f"--out={out}", words]) == 0
+        found = RecordedEpisodes(out).episodes["return"]
+        assert found.tolist() == returns[wanted].tolist(), words
+
+
+def test_a_mix_has_the_shares_that_were_asked_for(tmp_path: Path) -> None:
+    def mixed(*words: str) -> RecordedEpisodes:
+        out = tmp_path / "mix.h5"
+        assert dataset.main(["mix", *words, f"--out={out}"]) == 0
+        return RecordedEpisodes(out)
+
+    def shares(data: RecordedEpisodes) -> list[int]:
+        return [len(episodes_of(data) & episodes_of(RecordedEpisodes(p))) for p in (POOR, GOOD)]
+
+    equal = mixed(str(POOR), str(GOOD), "--episodes=41")
+    assert shares(equal) == [21, 20]
+    unequal = mixed(f"{POOR}=5", f"{GOOD}=30", "--compress")
+    assert shares(unequal) == [5, 30]
+    assert unequal.episodes["policy"][:5].max() < len(RecordedEpisodes(POOR).metadata.policies)
+    assert unequal.episodes["policy"][5:].min() >= len(RecordedEpisodes(POOR).metadata.policies)
+    assert [m["of"] for m in unequal.metadata.made_with["merged"]] == [800, 800]
+    assert unequal.metadata.quality == "mix"
+
+
+def test_half_precision_is_what_float16_holds_and_no_more(tmp_path: Path) -> None:
+    out = tmp_path / "half.h5"
+    assert dataset.main(["merge", str(POOR), f"--out={out}", "--float16"]) == 0
+    half, full = RecordedEpisodes(out), RecordedEpisodes(POOR)
+    assert half.steps["obs"].dtype == half.steps["state"].dtype == np.float16
+    assert np.array_equal(half.steps["obs"][:], full.steps["obs"][:].astype(np.float16))
+    for name in ("avail_actions", "actions", "rewards"):
+        assert np.array_equal(half.steps[name][:], full.steps[name][:])
+    batch = half.read(np.arange(3))
+    assert batch.obs.dtype == full.read(np.arange(3)).obs.dtype
+    assert dataset.main(["check", str(out)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["subsample", "{file}", "--episodes=801"], "DataError: {file} has 800 episodes, not 801"),
+        (["subsample", "{file}", "--episodes=0"], "ConfigError: --episodes=0 is out of range"),
+        (
+            ["subsample", "{file}", "--returns=100:200"],
+            "DataError: {file} has 0 episodes with returns from 100 to 200, not 1",
+        ),
+        (
+            ["subsample", "{file}", "--returns=7:5"],
+            "ConfigError: --returns=7:5 is not LOW:HIGH, say 5:12.5",
+        ),
+        (
+            ["subsample", "{file}", "--level=best"],
+            "ConfigError: --level=best: there are poor, medium, good",
+        ),
+        (
+            ["subsample", "{file}", "--level=good", "--returns=1:2"],
+            "ConfigError: --level stands for --returns; give one of them",
+        ),
+        (["mix", "{file}"], "ConfigError: mix needs --episodes=N, or FILE=EPISODES for each file"),
+        (
+            ["mix", "{file}=5", "--episodes=3"],
+            "ConfigError: --episodes=3 is for all files; leave out FILE=EPISODES",
+        ),
+        (
+            ["mix", "{file}", "{file}", "--episodes=1"],
+            "ConfigError: --episodes=1 is less than one of each file",
+        ),
+        (
+            ["mix", "{file}=5", "{file}=5"],
+            "DataError: {file} holds the episodes of {file}; name it once",
+        ),
+        (["mix", "{file}=5", "--seed=-1"], "ConfigError: --seed=-1 is out of range"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(
+    words: list[str], message: str, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "new.h5"
+    argv = [word.format(file=GOOD) for word in words]
+    assert refuse(capsys, *argv, f"--out={out}") == (2, message.format(file=GOOD))
+    assert not out.exists()

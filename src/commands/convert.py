@@ -23,7 +23,8 @@ def add(commands: Any) -> None:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    from data.convert import Storage, convert
+    from data.convert import convert
+    from data.write import Storage
 
     data = open_named(args, args.source)
     lost = convert(data, args.target, args.to, Storage(args.compress, args.float16))

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 from data.check import check_episodes
 from data.formats import format_for
 from data.formats.ours import Ours
 from data.merge import copy_episodes
 from data.read import Episodes
-from data.write import EpisodeWriter
+from data.write import EXACT, EpisodeWriter, Storage
 from utils.errors import DataError
-
-
-class Storage(NamedTuple):
-    """How a file of our format is stored: compressed for shipping, obs and state as float16."""
-
-    compress: bool = False
-    half: bool = False
-
-
-EXACT = Storage()
 
 
 def convert(data: Episodes, target: str, wanted: str = "", storage: Storage = EXACT) -> list[str]:

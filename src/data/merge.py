@@ -1,77 +1,144 @@
-"""Merging files of recorded episodes into one, piece by piece, with their provenance."""
+"""New files from the episodes of others: all of several, a part of one, a mix. Piece by piece."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from data.check import check_checksum, check_environment, check_episodes
 from data.read import Episodes, RecordedEpisodes
 from data.schema import Metadata
-from data.write import EpisodeWriter
+from data.write import EXACT, EpisodeWriter, Storage
 from utils.errors import DataError
 
 PIECE = 64  # episodes copied at once
 
 
-def merge(paths: Sequence[Path], out: Path, compress: bool) -> int:
+class Part(NamedTuple):
+    """Episodes of one file: the `chosen` ones, sorted, or all of them."""
+
+    path: Path
+    chosen: np.ndarray | None = None
+
+
+class Choice(NamedTuple):
+    """Which episodes of a file may be taken, and how many: all of them where None."""
+
+    episodes: int | None = None
+    low: float = -np.inf  # return, from
+    high: float = np.inf  # and below
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it asks for certain returns."""
+        return self.low > -np.inf or self.high < np.inf
+
+
+def merge(paths: Sequence[Path], out: Path, storage: Storage = EXACT) -> int:
     """Write the episodes of `paths`, in their order, to `out` -> how many they are.
 
     Every file is checked and must be of the same environment and licence. `policies` are those of
     the first file, then the second's, ...; `made_with` lists the files' own. The quality is the
     new file's name. One file is open at a time.
     """
-    if out.resolve() in {path.resolve() for path in paths}:
-        raise DataError(f"{out} is one of the files to merge; choose another --out")
-    metadata = _metadata(paths, out)
+    return _combine([Part(path) for path in paths], out, storage, {})
+
+
+def subsample(path: Path, out: Path, choice: Choice, seed: int, storage: Storage = EXACT) -> int:
+    """Write some of a file's episodes, in their order -> how many; drawn evenly with `seed`."""
+    part = _drawn(path, choice, np.random.default_rng([seed, 0]))
+    return _combine([part], out, storage, _told(choice, seed))
+
+
+def mix(
+    paths: Sequence[Path], choices: Sequence[Choice], out: Path, seed: int,
+    storage: Storage = EXACT,
+) -> int:  # fmt: skip
+    """Write episodes of several files, those of the first before the second's -> how many.
+
+    Each file's are drawn evenly, with a generator of its own from `seed`.
+    """
+    pairs = enumerate(zip(paths, choices, strict=True))
+    parts = [_drawn(p, choice, np.random.default_rng([seed, i])) for i, (p, choice) in pairs]
+    return _combine(parts, out, storage, {"seed": seed})
+
+
+def copy_episodes(
+    writer: EpisodeWriter, source: Episodes, offset: int = 0, index: np.ndarray | None = None
+) -> None:
+    """Append the episodes of `index`, or all; their policies' numbers are moved by `offset`."""
+    every = np.arange(len(source)) if index is None else index
+    for start in range(0, len(every), PIECE):
+        piece = every[start : start + PIECE]
+        facts = {k: source.episodes[k][piece] for k in ("battle_won", "policy", "seed", "slot")}
+        facts["policy"] = facts["policy"] + offset
+        writer.append_with(source.read(piece), facts)
+
+
+def _drawn(path: Path, choice: Choice, rng: np.random.Generator) -> Part:
+    returns = RecordedEpisodes(path, stream=True).episodes["return"]
+    eligible = np.flatnonzero((returns >= choice.low) & (returns < choice.high))
+    wanted = len(eligible) if choice.episodes is None else choice.episodes
+    if not 0 < wanted <= len(eligible):
+        bounds = f" with returns from {choice.low:g} to {choice.high:g}" * choice.bounded
+        raise DataError(f"{path} has {len(eligible)} episodes{bounds}, not {max(wanted, 1)}")
+    return Part(path, np.sort(rng.choice(eligible, wanted, replace=False)))
+
+
+def _told(choice: Choice, seed: int) -> dict[str, Any]:
+    return {"seed": seed} | ({"returns": [choice.low, choice.high]} if choice.bounded else {})
+
+
+def _combine(parts: Sequence[Part], out: Path, storage: Storage, how: dict[str, Any]) -> int:
+    if out.resolve() in {part.path.resolve() for part in parts}:
+        raise DataError(f"{out} is one of the files that it is made of; choose another --out")
+    metadata = _metadata(parts, out, how)
     episodes, offset = 0, 0
-    with EpisodeWriter(out, metadata, compress) as writer:
-        for path in paths:
-            source = RecordedEpisodes(path)
-            copy_episodes(writer, source, offset)
+    with EpisodeWriter(out, metadata, *storage) as writer:
+        for path, chosen in parts:
+            source = RecordedEpisodes(path, stream=True)
+            copy_episodes(writer, source, offset, chosen)
             offset += len(source.metadata.policies)
-            episodes += len(source)
+            episodes += len(source) if chosen is None else len(chosen)
     return episodes
 
 
-def copy_episodes(writer: EpisodeWriter, source: Episodes, offset: int = 0) -> None:
-    """Append all of `source`, piece by piece; its policies' numbers are moved by `offset`."""
-    for start in range(0, len(source), PIECE):
-        index = np.arange(start, min(start + PIECE, len(source)))
-        facts = {k: source.episodes[k][index] for k in ("battle_won", "policy", "seed", "slot")}
-        facts["policy"] = facts["policy"] + offset
-        writer.append_with(source.read(index), facts)
-
-
-def _metadata(paths: Sequence[Path], out: Path) -> Metadata:
+def _metadata(parts: Sequence[Part], out: Path, how: dict[str, Any]) -> Metadata:
     """The new file's, once all files have been checked."""
     found: dict[str, tuple[Path, Metadata]] = {}
-    for path in paths:
-        source = RecordedEpisodes(path)
-        check_episodes(source)
-        check_checksum(source)
+    origins: list[dict[str, Any]] = []
+    for path, chosen in parts:
+        source = _checked(path)
         if source.sha256 in found:
-            raise DataError(
-                f"{path} holds the episodes of {found[source.sha256][0]}; merge it once"
-            )
-        first = next(iter(found.values()), (path, source.metadata))
-        check_environment(source, first[1].env, first[1].env_args, first[1].info)
-        if source.metadata.licence != first[1].licence:
-            raise DataError(
-                f"{path} has the licence {source.metadata.licence}, {first[0]} {first[1].licence}"
-            )
+            raise DataError(f"{path} holds the episodes of {found[source.sha256][0]}; name it once")
         found[source.sha256] = path, source.metadata
-    merged = [
-        {"file": path.name, "quality": metadata.quality, "sha256": sha256} | metadata.made_with
-        for sha256, (path, metadata) in found.items()
-    ]
+        _check_same(source, *next(iter(found.values())))
+        origin = {"file": path.name, "quality": source.metadata.quality, "sha256": source.sha256}
+        taken = {} if chosen is None else {"episodes": len(chosen), "of": len(source)}
+        origins.append(origin | taken | source.metadata.made_with)
     every = [metadata for _, metadata in found.values()]
     return replace(
         every[0],
         quality=out.stem,
         policies=[policy for metadata in every for policy in metadata.policies],
-        made_with={"merged": merged},
+        made_with={"merged": origins} | how,
     )
+
+
+def _checked(path: Path) -> RecordedEpisodes:
+    source = RecordedEpisodes(path, stream=True)
+    check_episodes(source)
+    check_checksum(source)
+    return source
+
+
+def _check_same(source: RecordedEpisodes, path: Path, first: Metadata) -> None:
+    check_environment(source, first.env, first.env_args, first.info)
+    if source.metadata.licence != first.licence:
+        raise DataError(
+            f"{source.path} has the licence {source.metadata.licence}, {path} {first.licence}"
+        )

@@ -6,7 +6,7 @@ import math
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import h5py
 import numpy as np
@@ -19,6 +19,16 @@ COPY, APPEND = 32 * 2**20, 2**20
 """Bytes of a field that are packed at once, and in a chunk of the file that is being collected."""
 MOST_ROWS, APPEND_ROWS = 16_384, 256
 HALF_MAX = float(np.finfo(np.float16).max)
+
+
+class Storage(NamedTuple):
+    """How a file is packed: compressed for shipping; obs and state as float16."""
+
+    compress: bool = False
+    half: bool = False
+
+
+EXACT = Storage()
 
 
 class EpisodeWriter:
