@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,16 @@ def add(commands: Any) -> None:
 
 
 def _make(args: argparse.Namespace) -> int:
-    from data.make import list_recipes, make_all
+    from data.make_layers import headline, recipes
 
     if args.list:
-        list_recipes()
+        for name in recipes():
+            sys.stdout.write(f"{name:<24}{headline(name)}\n")
         return 0
     if not args.recipes:
         raise ConfigError("make needs a recipe: smax/3m, say; --list lists them")
     if args.out and len(args.recipes) > 1:
         raise ConfigError(f"--out={args.out} is for one recipe; make them one by one")
+    from data.make import make_all
+
     return make_all(args)

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from data.make_files import Job, check_files, opened, read_json, remove_leftovers, write_json
 from data.make_progress import Whole
-from data.make_recipe import Recipe, headline, read_recipe, recipes
-from data.make_stages import Job, Record, Stage, check_files, read_json, stages_of, write_json
-from data.read import RecordedEpisodes
+from data.make_recipe import Recipe, read_recipe
+from data.make_stages import Stage, UnfilledError, stages_of
 from envs import REGISTRY as env_REGISTRY
 from utils.config import ROOT
 from utils.errors import ConfigError, DataError, exit_code_of
@@ -49,12 +49,6 @@ def make_all(args: argparse.Namespace) -> int:
     return next(filter(None, codes), 0)
 
 
-def list_recipes() -> None:
-    """Their names and what they are."""
-    for name in recipes():
-        sys.stdout.write(f"{name:<24}{headline(name)}\n")
-
-
 def _job(recipe: Recipe, args: argparse.Namespace) -> Job:
     results = (args.results or ROOT / "results").resolve()
     out = (args.out or recipe.out).resolve()
@@ -86,12 +80,13 @@ def _make(job: Job) -> int:
     with _alone(job):
         _check(job)
         write_json(job.work / BEGUN, job.recipe.trained_with())
+        remove_leftovers(job)
         missing = _run_stages(job, stages_of(job))
         _report(job)
     sys.stdout.write(f"{job.recipe.name}: {_duration(time.monotonic() - began)} in all\n")
-    if missing:
-        raise DataError(" | ".join(missing))
-    return 0
+    for message in missing:
+        sys.stderr.write(f"DataError: {message}\n")
+    return DataError.exit_code if missing else 0
 
 
 def _run_stages(job: Job, stages: list[Stage]) -> list[str]:
@@ -102,18 +97,17 @@ def _run_stages(job: Job, stages: list[Stage]) -> list[str]:
     missing = []
     for i, (stage, work, done) in enumerate(zip(stages, works, steps, strict=True), start=1):
         line = f"{job.recipe.name} [{i}/{len(stages)}] {stage.title}"
-        if stage.share() < 1:
-            console().info(f"{line}: {stage.state()}")
-            bar, began = whole.stage(line, work, done), time.monotonic()
-            try:
-                stage.run(bar)
-            except DataError as error:
-                if not isinstance(stage, Record):
-                    raise
-                missing.append(str(error))
-            bar.reach(1.0)
-            line = f"{line} ({_duration(time.monotonic() - began)})"
         console().info(f"{line}: {stage.state()}")
+        if stage.share() == 1:
+            continue
+        bar, began = whole.stage(line, work, done), time.monotonic()
+        try:
+            stage.run(bar)
+        except UnfilledError as error:
+            missing.append(str(error))
+        bar.reach(1.0)
+        outcome = stage.state() if stage.share() == 1 else "not possible"
+        console().info(f"{line}: {outcome} ({_duration(time.monotonic() - began)})")
     whole.close()
     return missing
 
@@ -124,7 +118,7 @@ def _report(job: Job) -> None:
     for name in [*names, *filter(None, [job.recipe.keys.mix])]:
         path = job.out / f"{name}.h5"
         if path.exists():
-            data = RecordedEpisodes(path)
+            data = opened(path)
             returns, won = data.episodes["return"], data.episodes["battle_won"]
             sys.stdout.write(
                 f"{path}  {len(data):,} episodes  return {returns.mean():.2f}  won {won.mean():.1%}"

@@ -8,27 +8,20 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from data.make_layers import find_recipe, layers_of, merged
 from data.record import LEVELS, MIN_POLICIES, MIN_SEEDS, Level, in_order
-from utils.config import (
-    CONFIG_DIR,
-    ROOT,
-    Layer,
-    Settings,
-    load_settings,
-    nearest,
-    read_yaml,
-    scenario,
-    validate,
-)
+from utils.config import FREE_TO_CHANGE, ROOT, Settings, load_settings, nearest, scenario, validate
 from utils.errors import ConfigError
 
-FOLDER = CONFIG_DIR / "recipes"
 SET_BY_MAKE = {
     "seed": "seeds", "env_args": "env_args", "local_results_path": "--results", "env": "env_config",
     "save_model": "", "save_buffer": "", "checkpoint_path": "", "load_step": "", "evaluate": "",
     "save_replay": "", "log_interval": "", "name": "config", "runner": "config",
 }  # fmt: skip
 """Keys of a run that `with` may not have -> the recipe's own for it, if there is one."""
+
+CHANGE_NOTHING = FREE_TO_CHANGE - {"t_max", "save_model_interval", "device"}
+"""Keys of a run that no file depends on."""
 
 
 class Keys(BaseModel):
@@ -83,7 +76,8 @@ class Recipe(NamedTuple):
         """What the checkpoints and what is measured of them depend on, a key each."""
         keys = self.keys
         values = {"config": keys.config, "env_config": keys.env_config}
-        values |= {f"env_args.{k}": v for k, v in keys.env_args.items()} | keys.with_
+        values |= {f"env_args.{k}": v for k, v in keys.env_args.items()}
+        values |= {k: v for k, v in keys.with_.items() if k not in CHANGE_NOTHING}
         return values | {"epsilon": keys.epsilon, "seed": keys.seed}
 
     def made_with(self, level: Level) -> dict[str, Any]:
@@ -101,21 +95,11 @@ class Recipe(NamedTuple):
         }
 
 
-def recipes() -> list[str]:
-    """The names of the recipes in src/config/recipes."""
-    return sorted(str(p.relative_to(FOLDER).with_suffix("")) for p in FOLDER.glob("*/*.yaml"))
-
-
-def headline(name: str) -> str:
-    """The first line of a recipe's comment."""
-    return (FOLDER / f"{name}.yaml").read_text().partition("\n")[0].lstrip("# ")
-
-
 def read_recipe(word: str) -> Recipe:
     """The recipe of that name, or in the YAML file of that path; ConfigError says what is wrong."""
-    path, name = _file(word)
-    layers = _layers(path)
-    source, values = layers[-1].source, _merged(layers)
+    path, name = find_recipe(word)
+    layers = layers_of(path)
+    source, values = layers[-1].source, merged(layers)
     sources = {key: layer.source for layer in layers for key in layer.values}
     known = [field.alias or key for key, field in Keys.model_fields.items()]
     for key in values:
@@ -131,6 +115,8 @@ def read_recipe(word: str) -> Recipe:
         if key in SET_BY_MAKE:
             instead = f"; use {SET_BY_MAKE[key]}" if SET_BY_MAKE[key] else ""
             raise ConfigError(f"with: {key} ({source}): make sets it itself{instead}")
+    if keys.mix is not None and not keys.mix.isidentifier():
+        raise ConfigError(f"mix={keys.mix} ({sources['mix']}): one word is needed, or null")
     levels = _levels(keys, sources["levels"])
     if len(set(keys.seeds)) < len(keys.seeds) or min(keys.seeds) < 0:
         raise ConfigError(f"seeds={keys.seeds} ({sources['seeds']}): different ones are needed")
@@ -141,54 +127,6 @@ def read_recipe(word: str) -> Recipe:
             "an algorithm that plays: qmix or vdn"
         )
     return Recipe(name, source, keys, levels, settings)
-
-
-def _file(word: str) -> tuple[Path, str]:
-    """(file, name) of a recipe that is named, or given as a path."""
-    path = Path(word)
-    if path.suffix == ".yaml":
-        path = path.resolve()
-        if not path.is_file():
-            raise ConfigError(f"{word}: there is no such file")
-        known = path.is_relative_to(FOLDER)
-        return path, str(path.relative_to(FOLDER).with_suffix("")) if known else path.stem
-    if word not in recipes():
-        raise ConfigError(
-            f"{word}: there is no src/config/recipes/{word}.yaml{nearest(word, recipes())}; "
-            f"there are: {', '.join(recipes())}; another file is given with its .yaml"
-        )
-    return FOLDER / f"{word}.yaml", word
-
-
-def _layers(path: Path) -> list[Layer]:
-    """default.yaml, then the recipe's `base`, after that one's own, then the recipe."""
-    layers = [read_yaml(path)]
-    while "base" in layers[0].values:
-        source, base = layers[0].source, str(layers[0].values.pop("base"))
-        file, bases = FOLDER / f"{base}.yaml", sorted(p.stem for p in FOLDER.glob("*.yaml"))
-        if not file.is_file():
-            raise ConfigError(
-                f"base={base} ({source}): there is no src/config/recipes/{base}.yaml"
-                f"{nearest(base, bases)}"
-            )
-        layer = read_yaml(file)
-        if any(layer.source == known.source for known in layers):
-            raise ConfigError(f"{source}: base={base} leads back to {layer.source}")
-        layers.insert(0, layer)
-    return [read_yaml(FOLDER / "default.yaml"), *layers]
-
-
-def _merged(layers: list[Layer]) -> dict[str, Any]:
-    """Later layers win; env_args and with are merged key by key."""
-    values: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.values.items():
-            if key in ("env_args", "with"):
-                if not isinstance(value, dict):
-                    raise ConfigError(f"{key} ({layer.source}) must be keys with values")
-                value = values.get(key, {}) | value
-            values[key] = value
-    return values
 
 
 def _check_kinds(values: dict[str, Any], sources: dict[str, str]) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from abc import ABC, abstractmethod
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data.make_files import Job, opened, read_json, write_json
 from data.make_progress import Stage as Progress
-from data.make_recipe import Recipe
 from data.merge import merge
-from data.read import RecordedEpisodes
 from data.record import (
     MEASURED_EPISODES,
     Level,
@@ -23,37 +20,16 @@ from data.record import (
     choose,
     load_policy,
 )
-from data.schema import Metadata
-from envs import REGISTRY as env_REGISTRY
+from data.write import Storage
 from run import Trainer
 from utils.checkpoint import BUFFER
 from utils.errors import DataError
 
-SHARE_OF_LIMIT = 0.5  # that an episode is taken to last, for the bar
 MERGE_WORK = 0.2  # of recording the same episodes, for the bar
 
 
-@dataclass(frozen=True)
-class Job:
-    """A recipe, the folder of its training and measuring, and that of its files."""
-
-    recipe: Recipe
-    work: Path
-    out: Path
-
-    def run_of(self, seed: int) -> Path:
-        """The folder of a seed's checkpoints."""
-        return self.work / "models" / f"seed_{seed}"
-
-    def file_of(self, level: Level) -> Path:
-        """A level's file."""
-        return self.out / f"{level.name}.h5"
-
-    def steps_of(self, episodes: int) -> float:
-        """The steps that some episodes are taken to last."""
-        run = self.recipe.settings.run
-        limit = env_REGISTRY[run.env].env_info(run.env_args).episode_limit
-        return max(1.0, episodes * limit * SHARE_OF_LIMIT)
+class UnfilledError(DataError):
+    """A file that cannot be made of what was trained."""
 
 
 class Stage(ABC):
@@ -223,10 +199,13 @@ class Record(Stage):
         return "done" if self._path.exists() else "to do"
 
     def run(self, bar: Progress) -> None:
-        """Choose the level's checkpoints and play them; DataError if there are too few."""
+        """Choose the level's checkpoints and play them; UnfilledError if there are too few."""
         recipe, keys = self._job.recipe, self._job.recipe.keys
         candidates = self._measure.candidates()
-        chosen = choose(candidates, self._level, keys.policies, self._advice(candidates))
+        try:
+            chosen = choose(candidates, self._level, keys.policies, self._advice(candidates))
+        except DataError as error:
+            raise UnfilledError(str(error)) from None
         policies = [replace(load_policy(c.folder), facts=c.facts) for c in chosen]
         config = policies[0].config
         stream = recipe.levels.index(self._level) * keys.policies  # no level repeats another's
@@ -268,8 +247,8 @@ class Merge(Stage):
         """All or nothing; one of other files is made again."""
         if not (self._path.exists() and all(path.exists() for path in self._sources)):
             return 0.0
-        merged = RecordedEpisodes(self._path).metadata.made_with["merged"]
-        now = [RecordedEpisodes(path).sha256 for path in self._sources]
+        merged = opened(self._path).metadata.made_with["merged"]
+        now = [opened(path).sha256 for path in self._sources]
         return float([source["sha256"] for source in merged] == now)
 
     def state(self) -> str:
@@ -277,9 +256,11 @@ class Merge(Stage):
         return "done" if self.share() else "to do"
 
     def run(self, bar: Progress) -> None:
-        """Merge, unless a level is missing."""
-        if all(path.exists() for path in self._sources):
-            merge(self._sources, self._path, self._job.recipe.keys.compress)
+        """Merge; UnfilledError if a level is missing."""
+        missing = [path.stem for path in self._sources if not path.exists()]
+        if missing:
+            raise UnfilledError(f"{self._path} needs every level; {', '.join(missing)} is missing")
+        merge(self._sources, self._path, Storage(self._job.recipe.keys.compress))
 
 
 def stages_of(job: Job) -> list[Stage]:
@@ -290,59 +271,6 @@ def stages_of(job: Job) -> list[Stage]:
     if recipe.keys.mix:
         stages.append(Merge(job, job.out / f"{recipe.keys.mix}.h5"))
     return stages
-
-
-def check_files(job: Job) -> None:
-    """DataError where a file that would be made is there already, and not made by this recipe."""
-    recipe = job.recipe
-    wanted = [recipe.made_with(level) for level in recipe.levels]
-    for level, ours in zip(recipe.levels, wanted, strict=True):
-        path = job.file_of(level)
-        if path.exists():
-            _check_recipe(path, _metadata(path).made_with.get("recipe"), ours)
-            for rest in (".incomplete", ".packing"):  # what a kill left beside a whole file
-                path.with_name(path.name + rest).unlink(missing_ok=True)
-    path = job.out / f"{recipe.keys.mix}.h5"
-    if recipe.keys.mix and path.exists():
-        merged = _metadata(path).made_with.get("merged", [])
-        _check_recipe(path, {} if len(merged) == len(wanted) else None, {})
-        for source, ours in zip(merged, wanted, strict=True):
-            _check_recipe(path, source.get("recipe"), ours)
-
-
-def _check_recipe(path: Path, theirs: Any, ours: dict[str, Any]) -> None:
-    keep = "move it away or give another folder with --out"
-    if not isinstance(theirs, dict):
-        raise DataError(f"{path} is there already and was not made by this recipe; {keep}")
-    for key in sorted(ours.keys() | (theirs.keys() - {"name"})):
-        if ours.get(key) != theirs.get(key):
-            raise DataError(
-                f"{path} was made with {key}={theirs.get(key)}, the recipe now says "
-                f"{key}={ours.get(key)}; {keep}"
-            )
-
-
-def _metadata(path: Path) -> Metadata:
-    try:
-        return RecordedEpisodes(path).metadata
-    except DataError as error:
-        raise DataError(f"{error}; move it away or give another folder with --out") from error
-
-
-def read_json(path: Path) -> Any:
-    """What a file of ours holds; None if there is none."""
-    return json.loads(path.read_text()) if path.is_file() else None
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Put it in its place whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w") as file:
-        json.dump(values, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _name(folder: Path) -> str:
