@@ -189,7 +189,7 @@ def test_mistakes_are_one_line_with_the_error_s_exit_code(tmp_path: Path, capsys
         (["record", str(tmp_path), "--levels=a=3:1", out],
          (2, "ConfigError: --levels: a=3:1 is not NAME=LOW:HIGH, say medium=0.3:0.6")),
         (["record", str(tmp_path), out, "with", "env_args.x=1"],
-         (2, "ConfigError: `with` goes with --env-config and random play")),
+         (2, "ConfigError: `with` goes with --env-config: random play, or PyMARL's checkpoints")),
         (["record", str(tmp_path), "--levels=a=1:3,b=2:4", out],
          (2, "ConfigError: --levels: a and b overlap")),
         (["record", str(tmp_path), "--levels=poor=1:3", out],
