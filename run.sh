@@ -26,7 +26,7 @@ setup() {
     exec 9> .setup.lock
     if command -v flock > /dev/null; then flock 9; fi
     wanted="$(cat pyproject.toml constraints.txt | cksum) "
-    if ! grep -qsF -e "$wanted$1" -e "${wanted}smax,d4rl,gymma,pettingzoo,dev" "$stamp"; then
+    if ! grep -qsF -e "$wanted$1" -e "${wanted}smax,d4rl,gymma,pettingzoo,vault,dev" "$stamp"; then
         echo "Setting up .venv (once; a few minutes)..."
         if ! .venv/bin/python -m pip --version > /dev/null 2>&1; then
             python=$(find_python)
@@ -118,11 +118,11 @@ case "${1:-main}" in
         main_job
         ;;
     test)
-        setup smax,d4rl,gymma,pettingzoo,dev
+        setup smax,d4rl,gymma,pettingzoo,vault,dev
         .venv/bin/python -m pytest -n 2 --dist loadfile "${@:2}"
         ;;
     check)
-        setup smax,d4rl,gymma,pettingzoo,dev
+        setup smax,d4rl,gymma,pettingzoo,vault,dev
         .venv/bin/ruff check .
         .venv/bin/ruff format --check .
         .venv/bin/pyright

@@ -2,7 +2,8 @@
 
 There is one row for a step, so an episode that is cut (a time-out, or the end of the file) has no
 observation behind its last step: that row only supplies the observation and action that follow the
-step before it. After a true end nothing is needed, and every step is kept.
+step before it. After a true end nothing is needed, and every step is kept. `next_observations` are
+not read: they would bring one step more of a cut episode, but not the action that follows it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import h5py
 import numpy as np
 
 from data.formats.base import Format, Source
+from data.formats.flat import Ends, LongEpisodes, check_whose, of_one_policy
 from data.open import hdf5_root, open_file
 from data.read import Episodes
 from data.rows import MappedFile, rows_of
-from data.schema import EPISODES, Metadata
+from data.schema import Metadata
+from envs.base import EnvInfo
 from utils.config import scenario
 from utils.errors import DataError
 
@@ -26,7 +29,7 @@ ARRAYS = ("observations", "actions", "rewards", "terminals")
 
 
 class D4RL(Format):
-    """One agent's steps in long arrays; the task is not in the file."""
+    """One agent's steps in long arrays; the task is not in the file, unless we wrote it."""
 
     what = "D4RL's HDF5"
     env_config = "d4rl"
@@ -36,24 +39,52 @@ class D4RL(Format):
         members, attributes = hdf5_root(name)
         return "format" not in attributes and bool(members & {*ARRAYS})
 
+    def takes(self, target: str) -> bool:
+        """FILE.hdf5."""
+        return target.endswith(".hdf5")
+
     def read(self, source: Source) -> FlatEpisodes:
         """Recordings of the source's task, whose environment tells what the file does not."""
         from envs import REGISTRY as env_REGISTRY
 
         path = source.path
-        if not source.scenario:
-            raise DataError(f"{path} is a D4RL file; name its task, such as --key=HalfCheetah-v5")
-        info = env_REGISTRY[source.env].env_info(dict(source.env_args))
         with open_file(path) as file:
-            arrays, mapped = _read_arrays(file, source, info.episode_limit)
-        metadata = source.metadata(info, path.stem, format="D4RL", file=path.name)
+            own = _own_metadata(file)
+        if own:
+            check_whose(path, own, source.env, source.env_args)
+            metadata = of_one_policy(own)
+        elif not source.scenario:
+            raise DataError(f"{path} is a D4RL file; name its task, such as --key=HalfCheetah-v5")
+        else:
+            info = env_REGISTRY[source.env].env_info(dict(source.env_args))
+            metadata = source.metadata(info, path.stem, format="D4RL", file=path.name)
+        with open_file(path) as file:
+            arrays, mapped = _read_arrays(file, source, metadata.info.episode_limit)
         return FlatEpisodes(path, arrays, metadata, mapped=mapped)
 
+    def write(self, data: Episodes, target: str) -> list[str]:
+        """A new FILE.hdf5."""
+        from data.formats.d4rl_write import write_d4rl
 
-class FlatEpisodes(Episodes):
+        return write_d4rl(data, Path(target))
+
+    def key_of(self, name: str) -> str:
+        """What a file that we wrote says."""
+        with open_file(Path(name)) as file:
+            own = _own_metadata(file)
+        return scenario(own.env_args) if own else ""
+
+
+def _own_metadata(file: h5py.File) -> Metadata | None:
+    """Where the episodes come from, if this project wrote the file."""
+    group = file.get("metadata")
+    if not isinstance(group, h5py.Group) or "env_info" not in group.attrs:
+        return None
+    return Metadata.from_attributes(group.attrs)
+
+
+class FlatEpisodes(LongEpisodes):
     """One agent's episodes from flat arrays; nothing of them is copied."""
-
-    derived = True
 
     def __init__(
         self,
@@ -67,50 +98,22 @@ class FlatEpisodes(Episodes):
 
         With `spare_rows` a true end is marked at a row more, which has the last observation.
         """
-        self.path, self.metadata, self.mapped = path, metadata, mapped
         _check_arrays(path, arrays, metadata)
-        terminals = arrays["terminals"].astype(bool)
-        ends = np.flatnonzero(terminals | arrays["timeouts"].astype(bool))
-        if len(ends) == 0:
-            raise DataError(
-                f"{path} has no terminal and no timeout anywhere: where its episodes end is not "
-                "known; add timeouts at the time limit"
-            )
-        first, last, terminated = _cut(ends, terminals)
-        whole = terminated & (not spare_rows)
-        lengths = last - first + whole
-        self._check_lengths(lengths)
-        kept = lengths > 0  # a cut episode of one row is no transition
-        returns = _returns(arrays["rewards"], first, last, whole)
-        self.episodes = _figures(lengths[kept], returns[kept], terminated[kept])
-        self._place(first[kept], last[kept])
-        self.steps = self._views(arrays)
-        self.sha256 = _fingerprint(arrays)
+        ends = _ends(path, arrays, spare_rows)
+        steps = _views(arrays, metadata.info)
+        super().__init__(path, steps, ends, metadata, _fingerprint(arrays), mapped)
 
-    def _check_lengths(self, lengths: np.ndarray) -> None:
-        if lengths.max() == 0:
-            raise DataError(f"{self.path} holds no transition")
-        i, limit = int(lengths.argmax()), self.info.episode_limit
-        if lengths[i] > limit:
-            raise DataError(
-                f"{self.path}: episode {i} has {lengths[i]} steps, "
-                f"{scenario(self.metadata.env_args)} ends after {limit}; are timeouts missing?"
-            )
 
-    def _views(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Every field of a row, the one agent's dimension put in."""
-        rows = len(arrays["rewards"])
-        actions, info = arrays["actions"], self.info
-        avail = np.broadcast_to(True, (rows, 1, 0 if info.continuous else info.n_actions))
-        return {
-            "obs": arrays["observations"].reshape(rows, 1, -1),
-            "state": arrays["observations"][:, : info.state_shape],
-            "avail_actions": avail,
-            "actions": actions.reshape(rows, 1, -1)
-            if info.continuous
-            else actions.reshape(rows, 1),
-            "rewards": arrays["rewards"],
-        }
+def _views(arrays: dict[str, np.ndarray], info: EnvInfo) -> dict[str, np.ndarray]:
+    """Every field of a row, the one agent's dimension put in."""
+    rows, actions = len(arrays["rewards"]), arrays["actions"]
+    return {
+        "obs": arrays["observations"].reshape(rows, 1, -1),
+        "state": arrays["observations"][:, : info.state_shape],
+        "avail_actions": np.broadcast_to(True, (rows, 1, 0 if info.continuous else info.n_actions)),
+        "actions": actions.reshape(rows, 1, -1) if info.continuous else actions.reshape(rows, 1),
+        "rewards": arrays["rewards"],
+    }
 
 
 def _read_arrays(file: h5py.File, source: Source, limit: int) -> tuple[dict[str, Any], MappedFile]:
@@ -174,22 +177,21 @@ def _check_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: Metadata)
             raise DataError(f"{path}: {name} has values other than 0 and 1")
 
 
-def _cut(ends: np.ndarray, terminals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(first row, last row, whether it truly ends there) of each episode; the last may be cut."""
-    if ends[-1] != len(terminals) - 1:
-        ends = np.append(ends, len(terminals) - 1)
-    first = np.concatenate([[0], ends[:-1] + 1])
-    return first, ends, terminals[ends]
-
-
-def _figures(
-    lengths: np.ndarray, returns: np.ndarray, terminated: np.ndarray
-) -> dict[str, np.ndarray]:
-    """What our format keeps of each episode; of wins, policies and seeds nothing is known."""
-    unknown = {name: np.zeros(len(lengths), dtype) for name, dtype in EPISODES.items()}
-    known = {"length": lengths, "return": returns, "terminated": terminated}
-    known["truncated"] = ~terminated
-    return unknown | {name: values.astype(EPISODES[name]) for name, values in known.items()}
+def _ends(path: Path, arrays: dict[str, np.ndarray], spare_rows: bool) -> Ends:
+    """Where the episodes begin and end; the last one may be cut by the end of the file."""
+    terminals = arrays["terminals"].astype(bool)
+    last = np.flatnonzero(terminals | arrays["timeouts"].astype(bool))
+    if len(last) == 0:
+        raise DataError(
+            f"{path} has no terminal and no timeout anywhere: where its episodes end is not "
+            "known; add timeouts at the time limit"
+        )
+    if last[-1] != len(terminals) - 1:
+        last = np.append(last, len(terminals) - 1)
+    first = np.concatenate([[0], last[:-1] + 1])
+    terminated = terminals[last]
+    whole = terminated & (not spare_rows)
+    return Ends(first, last, terminated, whole, _returns(arrays["rewards"], first, last, whole))
 
 
 def _returns(
