@@ -28,6 +28,7 @@ from data.schema import STEPS
 from envs.base import EnvInfo
 from utils.errors import DataError
 
+OLD_TORCH = 0x1950A86A20F9469CFC6C  # what torch.save wrote first, before PyTorch 1.6
 KEPT = 64  # episodes that stay in memory; copying takes as many at once
 
 
@@ -199,7 +200,7 @@ def _unpickled(content: bytes) -> Any:
     """What torch.save or pickle wrote; this runs what the pickle says."""
     if not zipfile.is_zipfile(io.BytesIO(content)):
         value = pickle.loads(content)
-        if not isinstance(value, int):  # else the mark of torch.save before PyTorch 1.6
+        if type(value) is not int or value != OLD_TORCH:
             return value
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
 
@@ -234,7 +235,7 @@ def _as_arrays(value: Any, path: Path, sha256: str) -> _Episode:
 
 
 def _require(good: np.ndarray, path: Path, problem: str) -> None:
-    steps: Any = good.reshape(len(good), -1).all(1)
+    steps: Any = good.all(tuple(range(1, good.ndim)))
     if not steps.all():
         raise DataError(f"{path}: step {int(np.argmin(steps))}: {problem}")
 
