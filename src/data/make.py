@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data.make_files import Job, check_files, opened, read_json, remove_leftovers, write_json
 from data.make_progress import Whole
-from data.make_recipe import Recipe, read_recipe
+from data.make_recipe import Recipe, difference, read_recipe
 from data.make_stages import Stage, UnfilledError, stages_of
 from envs import REGISTRY as env_REGISTRY
 from utils.config import ROOT
@@ -60,12 +60,11 @@ def _job(recipe: Recipe, args: argparse.Namespace) -> Job:
 def _check(job: Job) -> None:
     """What was begun and what is there already must be this recipe's."""
     begun, ours = read_json(job.work / BEGUN), job.recipe.trained_with()
-    for key in sorted(ours.keys() | begun.keys()) if begun else []:
-        if begun.get(key) != ours.get(key):
-            raise ConfigError(
-                f"{job.work} was begun with {key}={begun.get(key)}, {job.recipe.source} now says "
-                f"{key}={ours.get(key)}; give another folder with --results, or delete that one"
-            )
+    if begun and (key := difference(begun, ours)):
+        raise ConfigError(
+            f"{job.work} was begun with {key}={begun.get(key)}, {job.recipe.source} now says "
+            f"{key}={ours.get(key)}; give another folder with --results, or delete that one"
+        )
     check_files(job)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.make_recipe import Recipe
+from data.make_recipe import Recipe, difference
 from data.read import RecordedEpisodes
 from data.record import Level
 from envs import REGISTRY as env_REGISTRY
@@ -60,12 +60,11 @@ def _check_recipe(path: Path, theirs: Any, ours: dict[str, Any]) -> None:
     keep = "move it away or give another folder with --out"
     if not isinstance(theirs, dict):
         raise DataError(f"{path} is there already and was not made by this recipe; {keep}")
-    for key in sorted(ours.keys() | (theirs.keys() - {"name"})):
-        if ours.get(key) != theirs.get(key):
-            raise DataError(
-                f"{path} was made with {key}={theirs.get(key)}, the recipe now says "
-                f"{key}={ours.get(key)}; {keep}"
-            )
+    if key := difference(theirs, ours):
+        raise DataError(
+            f"{path} was made with {key}={theirs.get(key)}, the recipe now says "
+            f"{key}={ours.get(key)}; {keep}"
+        )
 
 
 def opened(path: Path) -> RecordedEpisodes:

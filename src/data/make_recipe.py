@@ -24,6 +24,12 @@ CHANGE_NOTHING = FREE_TO_CHANGE - {"t_max", "save_model_interval", "device"}
 """Keys of a run that no file depends on."""
 
 
+def difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    """The first key that is not the same and changes something, or ""."""
+    keys = sorted((theirs.keys() | ours.keys()) - CHANGE_NOTHING - {"name"})
+    return next((key for key in keys if theirs.get(key) != ours.get(key)), "")
+
+
 class Keys(BaseModel):
     """The keys of a recipe: types and ranges. What they mean stands in recipes/default.yaml."""
 
@@ -78,7 +84,8 @@ class Recipe(NamedTuple):
         values = {"config": keys.config, "env_config": keys.env_config}
         values |= {f"env_args.{k}": v for k, v in keys.env_args.items()}
         values |= {k: v for k, v in keys.with_.items() if k not in CHANGE_NOTHING}
-        return values | {"epsilon": keys.epsilon, "seed": keys.seed}
+        values |= {"epsilon": keys.epsilon, "seed": keys.seed}
+        return dict(sorted(values.items()))  # whatever the order in the YAML
 
     def made_with(self, level: Level) -> dict[str, Any]:
         """What a level's file depends on, a key each: a file that says the same is this one."""

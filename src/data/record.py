@@ -58,7 +58,7 @@ def load_policy(folder: Path) -> BehaviourPolicy:
     """The policy of one checkpoint of a live run."""
     learner_state, trainer_state = read_checkpoint(folder)
     try:
-        values = default_values() | trainer_state["config"]  # it may lack keys that came since
+        values = {**default_values(), **trainer_state["config"]}  # it may lack keys that came since
         settings = check_settings(values)
     except ConfigError as error:
         raise CheckpointError(f"{folder} was made by another version: {error}") from error

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import yaml
@@ -132,9 +134,10 @@ def yaml_values(alg: str, env: str) -> dict[str, Any]:
     return _merge(_yaml_layers(alg, env))[0]
 
 
-def default_values() -> dict[str, Any]:
+@functools.cache
+def default_values() -> Mapping[str, Any]:
     """What default.yaml says."""
-    return read_yaml(CONFIG_DIR / "default.yaml")[1]
+    return MappingProxyType(read_yaml(CONFIG_DIR / "default.yaml").values)
 
 
 def load_settings(

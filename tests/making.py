@@ -1,0 +1,86 @@
+"""`dataset.py make` in processes that can be killed, forked where all is imported already."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from utils.config import ROOT
+
+SERVER = """
+import json, os, sys
+import dataset, run, data.make, controllers.basic_controller, envs.two_step, learners.q_learner
+for line in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        log = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os._exit(dataset.main(json.loads(line)))
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+NO_COMMIT = {"GIT_DIR": os.devnull}
+"""The commit is written into the files; it must not change between two runs of a test."""
+
+
+class Makers:
+    """Runs the data command in one process after the other, all forked from one."""
+
+    def __init__(self, server: subprocess.Popen[str]) -> None:
+        self._server = server
+
+    def run(self, argv: list[str], kill_when: Callable[[], bool] | None = None) -> int:
+        """Its exit code; -9 if it was killed, at the moment at which `kill_when` was true."""
+        with self.running(argv) as pid:
+            done = self._watch()
+            while kill_when is not None and not done():
+                if kill_when():
+                    os.kill(pid, signal.SIGKILL)
+                    break
+                time.sleep(0.0005)
+        return self.code
+
+    @contextmanager
+    def running(self, argv: list[str]) -> Iterator[int]:
+        """The process's id, while it runs; afterwards its exit code is `code`."""
+        requests, answers = self._server.stdin, self._server.stdout
+        assert requests is not None
+        assert answers is not None
+        requests.write(json.dumps(argv) + "\n")
+        requests.flush()
+        yield int(answers.readline())
+        self.code = int(answers.readline())
+
+    def _watch(self) -> Callable[[], bool]:
+        import select
+
+        return lambda: bool(select.select([self._server.stdout], [], [], 0)[0])
+
+
+@contextmanager
+def makers() -> Iterator[Makers]:
+    """Starts what they are forked from, and ends it."""
+    paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=os.environ | NO_COMMIT | {"PYTHONPATH": paths},
+    )  # fmt: skip
+    try:
+        yield Makers(server)
+    finally:
+        assert server.stdin is not None
+        server.stdin.close()
+        server.wait()
+
+
+def bytes_in(folder: Path) -> dict[str, bytes]:
+    """Every file's name and content."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

@@ -1,0 +1,291 @@
+"""Recipes from the command line: made from nothing, again, after kills; what is refused."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+from making import NO_COMMIT, Makers, bytes_in, makers
+from recordings import Capture
+
+import dataset
+from data.read import RecordedEpisodes
+from utils.config import CONFIG_DIR
+
+TINY = CONFIG_DIR / "recipes/two_step/tiny.yaml"
+FILES = {"safe.h5", "best.h5", "mixed.h5"}
+
+
+class Made(NamedTuple):
+    """A data set that was made without a break, and how long it took."""
+
+    out: Path
+    results: Path
+    seconds: float
+
+    @property
+    def work(self) -> Path:
+        """The folder of its training."""
+        return self.results / "recipes/tiny"
+
+
+@pytest.fixture(scope="module")
+def maker() -> Iterator[Makers]:
+    """What processes are forked from."""
+    with makers() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, maker: Makers) -> Made:
+    """The tiny recipe from a file of its own, so that a test can change it."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "recipe").mkdir()
+    shutil.copy(TINY, folder / "recipe/tiny.yaml")
+    began = time.monotonic()
+    made = Made(folder / "out", folder / "results", 0.0)
+    assert maker.run(words(folder / "recipe/tiny.yaml", made.out, made.results)) == 0
+    return made._replace(seconds=time.monotonic() - began)
+
+
+def words(recipe: Path, out: Path, results: Path, *more: str) -> list[str]:
+    """The command line."""
+    return ["make", str(recipe), f"--out={out}", f"--results={results}", *more]
+
+
+def changed(folder: Path, **updates: Any) -> Path:
+    """The tiny recipe with other keys; what is in `with` is added to it."""
+    values = yaml.safe_load(TINY.read_text())
+    for key, value in updates.items():
+        key = key.rstrip("_")
+        values[key] = values["with"] | value if key == "with" else value
+    folder.mkdir(exist_ok=True)
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def make(capsys: Capture, monkeypatch: pytest.MonkeyPatch, argv: list[str]) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of the command in this process."""
+    for name, value in NO_COMMIT.items():
+        monkeypatch.setenv(name, value)
+    capsys.readouterr()
+    return (dataset.main(argv), *capsys.readouterr())
+
+
+def test_a_recipe_makes_every_level_and_their_mix(made: Made) -> None:
+    assert set(bytes_in(made.out)) == FILES
+    for name, low, high in (("safe", 0.0, 7.25), ("best", 7.25, 8.0)):
+        data = RecordedEpisodes(made.out / f"{name}.h5")
+        assert (len(data), len(data.metadata.policies)) == (64, 4)
+        assert {p["seed"] for p in data.metadata.policies} == {1, 10}
+        assert all(low <= p["return_mean"] <= high for p in data.metadata.policies)
+        assert data.metadata.made_with["recipe"]["t_max"] == 256
+        assert str(made.results) not in str(data.metadata)
+    mixed = RecordedEpisodes(made.out / "mixed.h5")
+    assert (len(mixed), mixed.metadata.quality) == (128, "mixed")
+    assert not list(made.work.rglob("buffer.th"))
+
+
+def test_made_again_nothing_is_done(
+    made: Made, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bytes_in(made.out), bytes_in(made.work)
+    times = {p: p.stat().st_mtime_ns for p in made.work.rglob("*.th")}
+    recipe = made.out.parent / "recipe/tiny.yaml"
+    code, out, error = make(capsys, monkeypatch, words(recipe, made.out, made.results))
+    assert (code, error) == (0, "")
+    assert "to do" not in out
+    assert out.count("  64 episodes  return ") == 2
+    assert (bytes_in(made.out), bytes_in(made.work)) == before
+    assert {p: p.stat().st_mtime_ns for p in made.work.rglob("*.th")} == times
+    code, out, _ = make(capsys, monkeypatch, words(recipe, made.out, made.results, "--dry-run"))
+    assert out.count("done") == 6
+
+
+def test_dry_run_makes_nothing(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = words(TINY, tmp_path / "out", tmp_path / "results", "--dry-run")
+    code, out, error = make(capsys, monkeypatch, argv)
+    assert (code, error, list(tmp_path.iterdir())) == (0, "", [])
+    assert out.count("to do") == 6
+
+
+def test_killed_at_any_moment_the_same_bytes_are_made(
+    made: Made, maker: Makers, tmp_path: Path
+) -> None:
+    recipe = changed(tmp_path / "recipe")
+    out, results = tmp_path / "out", tmp_path / "results"
+    argv, work = words(recipe, out, results), results / "recipes/tiny"
+    rng = random.Random(4)
+    kills = [*moments(rng, 0.25 * made.seconds), *artefacts(rng, work, out)]
+    assert len(kills) >= 10
+    killed = [maker.run(argv, kill()) for kill in kills].count(-signal.SIGKILL)
+    assert killed >= 9, f"{killed} of {len(kills)} were killed in time"
+    assert maker.run(argv) == 0
+    for name, content in bytes_in(made.out).items():
+        assert (out / name).read_bytes() == content, name
+    assert set(bytes_in(out)) == FILES
+    assert not list(work.rglob("buffer.th"))
+    assert bytes_in(work / "models").keys() == bytes_in(made.work / "models").keys()
+    agents = [sorted(w.rglob("agent.th")) for w in (work, made.work)]
+    assert [p.read_bytes() for p in agents[0]] == [p.read_bytes() for p in agents[1]]
+
+
+def moments(rng: random.Random, most: float) -> list[Callable[[], Callable[[], bool]]]:
+    """Kills after random times."""
+
+    def kill_after(seconds: float) -> Callable[[], Callable[[], bool]]:
+        def begin() -> Callable[[], bool]:
+            end = time.monotonic() + seconds
+            return lambda: time.monotonic() >= end
+
+        return begin
+
+    return [kill_after(rng.uniform(0, most)) for _ in range(4)]
+
+
+def artefacts(rng: random.Random, work: Path, out: Path) -> list[Callable[[], Callable[[], bool]]]:
+    """Kills in every stage: as soon as there is something, or a moment later."""
+
+    def kill_at(folder: Path, pattern: str, count: int = 1) -> Callable[[], Callable[[], bool]]:
+        pause = rng.choice([0.0, 0.0, 0.02])
+
+        def there() -> bool:
+            found = len(list(folder.glob(pattern))) >= count
+            time.sleep(pause * found)
+            return found
+
+        return lambda: there
+
+    def kill_measured(count: int) -> Callable[[], Callable[[], bool]]:
+        def there() -> bool:
+            path = work / "measured.json"
+            return path.exists() and path.read_text().count('"checkpoint"') >= count
+
+        return lambda: there
+
+    return [
+        kill_at(work, "models/seed_1/[0-9]*", 6),
+        kill_at(work, "models/seed_10/.*.partial"),
+        kill_at(work, "models/seed_10/.*.partial/buffer.th"),
+        kill_at(work, "models/seed_10/256"),
+        kill_measured(1),
+        kill_measured(9),
+        kill_at(out, "safe.h5.incomplete"),
+        kill_at(out, "safe.h5"),
+        kill_at(out, "best.h5.incomplete"),
+        kill_at(out, "best.h5"),
+        kill_at(out, "mixed.h5.incomplete"),
+    ]
+
+
+def test_two_at_once(
+    maker: Makers, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = changed(tmp_path / "recipe", with_={"t_max": 100_000})
+    argv = words(recipe, tmp_path / "out", tmp_path / "results")
+    work = tmp_path / "results/recipes/tiny"
+
+    def second_is_refused() -> bool:
+        if not list(work.glob("models/seed_1/*")):
+            return False
+        code, _, error = make(capsys, monkeypatch, argv)
+        assert (code, error) == (
+            2,
+            f"ConfigError: tiny is being made in {work} already; wait for it, or give another "
+            "folder with --results\n",
+        )
+        return True
+
+    assert maker.run(argv, second_is_refused) == -signal.SIGKILL
+
+
+def test_a_recipe_that_was_changed_is_refused(
+    made: Made, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bytes_in(made.out)
+    recipe = changed(tmp_path / "a", with_={"lr": 0.02})
+    code, _, error = make(capsys, monkeypatch, words(recipe, made.out, made.results))
+    assert (code, error) == (
+        2,
+        f"ConfigError: {made.work} was begun with lr=0.01, {recipe} now says lr=0.02; give another "
+        "folder with --results, or delete that one\n",
+    )
+    recipe = changed(tmp_path / "b", episodes=65)
+    code, _, error = make(capsys, monkeypatch, words(recipe, made.out, made.results))
+    assert (code, error) == (
+        2,
+        f"DataError: {made.out / 'safe.h5'} was made with episodes=64, the recipe now says "
+        "episodes=65; move it away or give another folder with --out\n",
+    )
+    assert bytes_in(made.out) == before
+
+
+def test_a_level_that_cannot_be_filled(
+    made: Made, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = {"safe": [0, 7.25], "best": [7.25, 8], "perfect": [8, 9]}
+    recipe, out = changed(tmp_path / "recipe", levels=levels), tmp_path / "out"
+    shutil.copytree(made.results, tmp_path / "results")
+    code, _, error = make(capsys, monkeypatch, words(recipe, out, tmp_path / "results"))
+    assert code == 2
+    unfilled, unmixed = error.splitlines()
+    assert unfilled.startswith(
+        "DataError: level perfect (8-9) needs 4 checkpoints of 2 seeds; found none (seed: "
+        "checkpoints); measured were seed 1: 8 checkpoints with means 7.0 to 7.5, seed 10: "
+    )
+    assert unfilled.endswith(
+        "; change t_max or save_model_interval (more training, more checkpoints) or levels (other "
+        f"bounds) in {recipe}"
+    )
+    assert unmixed == f"DataError: {out / 'mixed.h5'} needs every level; perfect is missing"
+    assert set(bytes_in(out)) == {"safe.h5", "best.h5"}
+
+
+def test_a_file_of_another_origin_is_never_overwritten(
+    two_step_file: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in sorted(FILES):
+        path = out / name
+        shutil.copy(two_step_file, path)
+        code, _, error = make(capsys, monkeypatch, words(TINY, out, tmp_path / "results"))
+        assert (code, error) == (
+            2,
+            f"DataError: {path} is there already and was not made by this recipe; move it away or "
+            "give another folder with --out\n",
+        )
+        assert path.read_bytes() == two_step_file.read_bytes()
+        path.write_text("notes")
+        code, _, error = make(capsys, monkeypatch, words(TINY, out, tmp_path / "results"))
+        assert code == 2
+        assert "or move it away, or give another folder with --out" in error
+        path.unlink()
+    assert not (tmp_path / "results").exists()
+
+
+def test_words_that_do_not_go_together(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for argv, message in (
+        (["make"], "make needs a recipe: smax/3m, say; --list lists them"),
+        (["make", "smax/3m", "smax/8m", "--out=x"], "--out=x is for one recipe; make them one by"),
+        (["make", "smax/3mm"], "smax/3mm: there is no src/config/recipes/smax/3mm.yaml; did you"),
+        (["make", "none.yaml"], "none.yaml: there is no such file"),
+    ):
+        code, out, error = make(capsys, monkeypatch, argv)
+        assert (code, out, error.count("\n")) == (2, "", 1)
+        assert error.startswith(f"ConfigError: {message}")
+    code, out, _ = make(capsys, monkeypatch, ["make", "--list"])
+    assert code == 0
+    assert "two_step/tiny           QMIX's two-step matrix game, for a first look" in out
