@@ -49,21 +49,25 @@ def test_the_card_counts_what_is_in_the_file(two_step_file: Path, capsys: Captur
     marks = " / ".join(f"{mark:.1f}" for mark in np.quantile(returns, QUANTILES))
     picture = two_step_file.with_suffix(".png")
     for line in (
-        f"file       {two_step_file}",
-        "           2 agents, 2 actions, obs 3, state 3, limit 2",
-        "quality    random",
-        "episodes   200   transitions 400",
-        f"return     mean {returns.mean():.2f}  min/25%/50%/75%/max {marks}",
-        "length     mean 2.0  min/25%/50%/75%/max 2.0 / 2.0 / 2.0 / 2.0 / 2.0",
-        f"won        {won.mean():.1%}   time limit met in 0.0%",
-        f"actions    0 {1 - ones:.1%}  1 {ones:.1%}",
-        f"policy 0   200 episodes, mean {returns.mean():.2f}: algorithm=random seed=1",
-        "licence    CC0-1.0",
-        f"sha256     {sha256} (content)",
-        f"picture    {picture}",
+        f"file                     {two_step_file}",
+        "numbers                  2 agents, 2 actions, obs 3, state 3, limit 2",
+        "quality                  random",
+        "episodes                 200",
+        "transitions              400",
+        f"return, mean ± std       {returns.mean():.2f} ± {returns.std():.2f}",
+        f"return, 0/25/50/75/100%  {marks}",
+        "length, mean ± std       2.00 ± 0.00",
+        f"won                      {won.mean():.1%}",
+        "truncated (time limit)   0.0%",
+        f"actions                  0 {1 - ones:.1%}  1 {ones:.1%}",
+        f"policy 0                 200 episodes, mean {returns.mean():.2f}: "
+        "algorithm=random seed=1",
+        "licence                  CC0-1.0",
+        f"sha256                   {sha256} (content)",
+        f"picture: {picture}",
     ):
         assert line in lines
-    assert any(line.startswith("made with  ") and f"commit={commit}" in line for line in lines)
+    assert any(line.startswith("made with ") and f"commit={commit}" in line for line in lines)
     assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
