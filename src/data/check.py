@@ -2,65 +2,50 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 
+from data.checks.content import Content, differs
+from data.checks.ends import check_ends
+from data.checks.rewards import Rewards, check_returns, check_spare
+from data.checks.rows import check_rows
+from data.checks.view import views
 from data.read import Episodes, RecordedEpisodes
 from envs import game_of
 from envs.base import EnvInfo
 from utils.config import default_env_args
 from utils.errors import DataError
 
-SLACK = 1e-5  # of an action's range: what rounding to float32 may put outside the bounds
-
 
 def check_episodes(data: Episodes) -> None:
-    """Look at every row and every episode once; DataError at the first that is wrong."""
-    for start, rows, own in data.blocks():
-        numbers = ["obs", "state", "rewards"] + ["actions"] * data.info.continuous
-        for name in numbers:
-            values = rows[name].reshape(len(rows[name]), -1)
-            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
-                finite = np.isfinite(values.astype(np.float32, copy=False)).all(axis=1) | ~own
-            _require(data, finite, start, f"{name} is NaN or infinite")
-        if data.info.continuous:
-            _check_bounds(data, rows["actions"], start, own)
-        else:
-            _check_choices(data, rows, start, own)
-    if not data.derived:
-        _check_ends(data)
+    """Look at every row and every episode once; DataError at the first that breaks a learner.
 
-
-def _check_bounds(data: Episodes, actions: np.ndarray, start: int, own: np.ndarray) -> None:
-    low, high = np.array(data.info.action_low), np.array(data.info.action_high)
-    slack = SLACK * (high - low)
-    inside = ((actions >= low - slack) & (actions <= high + slack)).all((1, 2)) | ~own
-    if not inside.all():
-        found = f"{actions[int(np.argmin(inside))].round(4).tolist()}"
-        bounds = f"{data.info.action_low} to {data.info.action_high}"
-        _require(data, inside, start, f"the action {found} is outside the bounds {bounds}")
-
-
-def _check_choices(
-    data: Episodes, rows: dict[str, np.ndarray], start: int, own: np.ndarray
-) -> None:
-    actions, avail = rows["actions"].astype(np.int64), rows["avail_actions"]
-    in_range = ((actions >= 0) & (actions < data.info.n_actions)).all(1) | ~own
-    _require(data, in_range, start, f"an action is not in 0..{data.info.n_actions - 1}")
-    actions = actions.clip(0, data.info.n_actions - 1)  # those of rows between episodes may be any
-    allowed = np.take_along_axis(avail, actions[..., None], -1).all((1, 2)) | ~own
-    _require(data, allowed, start, "a taken action is marked unavailable")
+    Of a file of our format the content's checksum is computed on the way, and compared at last.
+    """
+    rewards, content = Rewards(data), Content(data)
+    for view in views(data):
+        for check in check_rows(view):
+            if not check.good.all():
+                row = int(np.argmin(check.good))
+                raise DataError(f"{data.path}: {view.place(row)}: {check.problem(row)}")
+        rewards.see(view)
+        content.see(view)
+    ends, spare = check_ends(data), check_spare(data, rewards)
+    for finding in itertools.chain(ends, spare, check_returns(data, rewards)):
+        raise DataError(f"{data.path}: {finding.text}")
+    _refuse(data, content.difference())
 
 
 def check_checksum(data: RecordedEpisodes) -> None:
     """Compare the content with the checksum that the writer left."""
-    found = data.digest()
-    if found != data.sha256:
-        raise DataError(
-            f"{data.path} was changed after it was written: its content has sha256 "
-            f"{found[:12]}..., recorded was {data.sha256[:12]}..."
-        )
+    _refuse(data, differs(data, data.digest()))
+
+
+def _refuse(data: Episodes, difference: str) -> None:
+    if difference:
+        raise DataError(f"{data.path} {difference}")
 
 
 def check_environment(
@@ -70,6 +55,13 @@ def check_environment(
 
     info: the environment's own numbers; None where it is not installed.
     """
+    _refuse(data, environment_differs(data, env, env_args, info))
+
+
+def environment_differs(
+    data: Episodes, env: str, env_args: dict[str, Any], info: EnvInfo | None, who: str = "the run"
+) -> str:
+    """Both sides where data is not of the environment that `who` is on, else ""."""
     theirs, ours = {"env": data.metadata.env} | data.metadata.env_args, game_of(env, env_args)
     if data.metadata.env == env:
         defaults = default_env_args(env)  # what a file does not say is from before one could
@@ -78,10 +70,11 @@ def check_environment(
     different = sorted(k for k in theirs.keys() | ours.keys() if theirs.get(k) != ours.get(k))
     if different or info not in (None, data.info):
         numbers = f" ({info.numbers()})" if info else ""
-        raise DataError(
-            f"{data.path} was recorded on {_setting(theirs, different)} ({data.info.numbers()}), "
-            f"the run is on {_setting(ours, different)}{numbers}"
+        return (
+            f"was recorded on {_setting(theirs, different)} ({data.info.numbers()}), "
+            f"{who} is on {_setting(ours, different)}{numbers}"
         )
+    return ""
 
 
 def other_versions(data: Episodes, versions: dict[str, str]) -> list[str]:
@@ -98,33 +91,3 @@ def other_versions(data: Episodes, versions: dict[str, str]) -> list[str]:
 def _setting(values: dict[str, Any], different: list[str]) -> str:
     named = ["env", *(k for k in different if k != "env")]
     return " ".join(f"{key}={values.get(key, 'nothing')}" for key in named)
-
-
-def _require(data: Episodes, good: Any, start: int, problem: str) -> None:
-    if good.all():
-        return
-    row = start + int(np.argmin(good))
-    episode = int(np.searchsorted(data.first_rows, row, side="right")) - 1
-    if episode < 0 or row > data.last_rows[episode]:  # a cut episode of one row was left out
-        raise DataError(f"{data.path}: row {row}: {problem}")
-    step = row - int(data.first_rows[episode])
-    raise DataError(f"{data.path}: episode {episode}, step {step}: {problem}")
-
-
-def _check_ends(data: Episodes) -> None:
-    ends = data.episodes["terminated"] ^ data.episodes["truncated"]
-    if not ends.all():
-        raise DataError(
-            f"{data.path}: episode {int(np.argmin(ends))} must end either terminated or truncated"
-        )
-    spare = data.steps["rewards"][data.last_rows] == 0
-    if not spare.all():
-        raise DataError(f"{data.path}: episode {int(np.argmin(spare))}: row T must have reward 0")
-    sums = np.add.reduceat(data.steps["rewards"][:], data.first_rows)
-    close = np.isclose(sums, data.episodes["return"], rtol=1e-4, atol=1e-4)
-    if not close.all():
-        i = int(np.argmin(close))
-        raise DataError(
-            f"{data.path}: episode {i}'s rewards sum to {sums[i]:.4f}, its return says "
-            f"{data.episodes['return'][i]:.4f}"
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 from batches import INFO, random_batch
+from planting import as_version_1, put, put_avail
 
 from components.offline_buffer import OfflineEpisodes
 from data.check import check_checksum, check_environment, check_episodes
 from data.read import RecordedEpisodes
-from data.schema import EPISODES, STEPS, Metadata
+from data.schema import BITS, METADATA, Metadata
 from data.write import EpisodeWriter
 from envs.base import EnvInfo
 from envs.smax import SMAXEnv
@@ -68,18 +70,10 @@ def check(path: Path) -> None:
     check_checksum(data)
 
 
-def put(name: str, at: Any, value: Any) -> Change:
-    """A change of one value."""
-
-    def change(file: Any) -> None:
-        file[name][at] = value
-
-    return change
-
-
 def forbid_taken(file: Any) -> None:
-    """Mark agent 1's action in row 3 as unavailable."""
-    file["steps/avail_actions"][3, 1, file["steps/actions"][3, 1]] = False
+    """Mark agent 1's action in row 3 as unavailable, and another one as available."""
+    put_avail((3, 1), 1)(file)
+    put_avail((3, 1, file["steps/actions"][3, 1]), 0)(file)
 
 
 def forget(name: str) -> Change:
@@ -113,7 +107,7 @@ def attribute(name: str, value: str) -> Change:
 
 def newer(file: Any) -> None:
     """A format that does not exist yet."""
-    file.attrs["version"] = 2
+    file.attrs["version"] = 3
 
 
 def fewer_rows(file: Any) -> None:
@@ -125,13 +119,16 @@ def fewer_rows(file: Any) -> None:
 
 BAD: list[tuple[str, Change, str]] = [
     ("newer", newer,
-     " has format version 2, this program reads up to 1; update the program"),
+     " has format version 3, this program reads up to 2; update the program"),
     ("nan", put("steps/obs", (9, 0, 2), np.nan), ": episode 1, step 1: obs is NaN or infinite"),
     ("infinite", put("steps/state", (19, 0), np.inf),
      ": episode 3, step 5: state is NaN or infinite"),
     ("nan_reward", put("steps/rewards", 12, np.nan),
      ": episode 2, step 0: rewards is NaN or infinite"),
     ("unavailable", forbid_taken, ": episode 0, step 3: a taken action is marked unavailable"),
+    ("no_choice", put_avail((13, 2), 0),
+     ": episode 2, step 1: no action is available to agent 2"),
+    ("spare", put("steps/rewards", 7, 1.0), ": episode 0: row T must have reward 0"),
     ("range", put("steps/actions", (13, 2), 4), ": episode 2, step 1: an action is not in 0..3"),
     ("length", put("episodes/length", 2, 0),
      ": episode 2 has length 0; every episode needs at least one transition"),
@@ -217,18 +214,82 @@ def test_hdf5_of_another_kind(tmp_path: Path, attributes: dict[str, Any]) -> Non
     assert refuse(path) == expected
 
 
-def test_changed_content(good: Path) -> None:
-    with h5py.File(good, "r+") as file:
+def content_sum(path: Path) -> str:
+    """sha256 as docs/datasets.md describes it: of the metadata, then each field's own, by name."""
+    with h5py.File(path) as file:
+        whole = hashlib.sha256()
+        metadata = {name: str(file.attrs[name]) for name in METADATA}
+        whole.update(json.dumps(metadata, sort_keys=True).encode())
+        names = [f"{group}/{name}" for group in ("steps", "episodes") for name in file[group]]
+        for name in sorted(names):
+            content = hashlib.sha256(file[name][()].tobytes()).hexdigest()
+            whole.update(f"{name}={content}".encode())
+    return whole.hexdigest()
+
+
+def was_changed(path: Path) -> str:
+    """What is said of a file whose content has another sum than is recorded."""
+    with h5py.File(path) as file:
         recorded = str(file.attrs["sha256"])
-        file["steps/obs"][0, 0, 0] += 1
-    with h5py.File(good) as file:
-        names = [f"steps/{n}" for n in STEPS] + [f"episodes/{n}" for n in EPISODES]
-        content = b"".join(file[name][()].tobytes() for name in names)
-    found = hashlib.sha256(content).hexdigest()
-    assert refuse(good) == (
-        f"{good} was changed after it was written: its content has sha256 "
-        f"{found[:12]}..., recorded was {recorded[:12]}..."
+    return (
+        f"{path} was changed after it was written: its content has sha256 "
+        f"{content_sum(path)[:12]}..., recorded was {recorded[:12]}..."
     )
+
+
+@pytest.mark.parametrize("rows", [3, 65_536])
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize(
+    "field", ["obs", "state", "rewards", BITS, "seed", "battle_won", "quality"]
+)
+def test_changed_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str, half: bool, rows: int
+) -> None:
+    path, metadata = tmp_path / "a.h5", Metadata("game", {}, INFO, "poor")
+    with EpisodeWriter(path, metadata, half=half) as writer:
+        writer.append(random_batch(), np.zeros(4, dtype=bool), policy=0, seed=1)
+    monkeypatch.setattr("data.read.ROWS", rows)
+    check_episodes(RecordedEpisodes(path))
+    with h5py.File(path, "r+") as file:
+        if field == "quality":
+            file.attrs["quality"] = "good"
+        elif field == BITS:
+            unused = next(
+                (0, 0, a) for a in range(INFO.n_actions) if a != file["steps/actions"][0, 0]
+            )
+            put_avail(unused, not RecordedEpisodes(path).steps["avail_actions"][0][unused[1:]])(
+                file
+            )
+        elif field == "rewards":
+            file["steps/rewards"][0] += 1e-6
+        else:
+            group = "steps" if field in ("obs", "state") else "episodes"
+            values = file[f"{group}/{field}"]
+            values[0] = ~values[0] if values.dtype == bool else values[0] + 1
+    data = RecordedEpisodes(path)
+    for check in (check_episodes, check_checksum):
+        with pytest.raises(DataError) as error:
+            check(data)
+        assert str(error.value) == was_changed(path)
+
+
+def test_version_1_is_compared_with_the_sum_that_it_had(good: Path) -> None:
+    as_version_1(good)
+    check_episodes(RecordedEpisodes(good))
+    with h5py.File(good, "r+") as file:
+        file["steps/obs"][0, 0, 0] += 1
+    assert " was changed after it was written: " in refuse(good)
+
+
+def test_a_run_does_not_learn_from_changed_content(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5", "two_step", {}, TwoStepEnv.env_info({}))
+    config = load_settings("icq", "two_step", {"dataset": str(path), "batch_size": 4}).run
+    OfflineRunner(config, torch.device("cpu"))
+    with h5py.File(path, "r+") as file:
+        file["steps/state"][5] += 1
+    with pytest.raises(DataError) as error:
+        OfflineRunner(config, torch.device("cpu"))
+    assert str(error.value) == was_changed(path)
 
 
 @pytest.mark.parametrize(
