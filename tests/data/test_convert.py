@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 from recordings import Capture, refuse
 
 import dataset
-from data.formats import open_source
+from data.formats import REGISTRY, open_source
 from data.read import Episodes, RecordedEpisodes
 from envs.gymnasium import make_task
 from utils.config import ROOT
@@ -44,25 +46,71 @@ def all_of(data: Episodes) -> np.ndarray:
     return np.arange(data.n_transitions)
 
 
-def but_the_last_of_cut_episodes(data: Episodes) -> np.ndarray:
-    """What Minari, which has no action on an episode's last observation, can give back."""
-    ends = data.episodes["length"].cumsum() - 1
-    return np.setdiff1d(all_of(data), ends[data.episodes["truncated"]])
-
-
-def test_to_minari_and_back_keeps_all_that_can_be_learnt_from(
-    tmp_path: Path, capsys: Capture
-) -> None:
+def test_to_minari_and_back_keeps_everything(tmp_path: Path, capsys: Capture) -> None:
     back = tmp_path / "back.h5"
     assert dataset.main(["convert", str(PENDULUM), ID]) == 0
     assert dataset.main(["convert", ID, str(back)]) == 0
     assert capsys.readouterr().out == f"wrote {ID}: 12 episodes\nwrote {back}: 12 episodes\n"
     assert dataset.main(["check", str(back), ID]) == 0
     original, returned = RecordedEpisodes(PENDULUM), RecordedEpisodes(back)
-    assert_same_transitions(original, returned, but_the_last_of_cut_episodes(original))
-    assert returned.info == original.info
+    assert_same_transitions(original, returned, all_of(original))
+    assert returned.metadata == original.metadata
+    for name in original.episodes:
+        assert np.array_equal(original.episodes[name], returned.episodes[name])
+
+
+def test_anothers_minari_set_keeps_all_that_can_be_learnt_from() -> None:
+    import minari
+
+    assert dataset.main(["convert", str(PENDULUM), ID]) == 0
+    theirs = minari.load_dataset("tests/pendulum-v0")
+    metadata = theirs.storage.data_path / "metadata.json"
+    values = json.loads(metadata.read_text())
+    del values["icq_episodes"]  # what another's set lacks
+    metadata.write_text(json.dumps(values))
+    original, read = RecordedEpisodes(PENDULUM), open_source(ID)
+    ends = original.episodes["length"].cumsum() - 1
+    kept = np.setdiff1d(all_of(original), ends[original.episodes["truncated"]])
+    assert_same_transitions(original, read, kept)
+    assert read.info == original.info
+    assert read.metadata.env_args == original.metadata.env_args
+    assert read.metadata.policies == [{"algorithm": "tests/pendulum-v0"}]
+
+
+def test_to_d4rl_and_back_keeps_every_transition(tmp_path: Path, capsys: Capture) -> None:
+    flat, back = tmp_path / "flat.hdf5", tmp_path / "back.h5"
+    assert dataset.main(["convert", str(PENDULUM), str(flat)]) == 0
+    assert dataset.main(["convert", str(flat), str(back)]) == 0
+    assert dataset.main(["check", str(back), str(flat)]) == 0
+    original, returned = RecordedEpisodes(PENDULUM), RecordedEpisodes(back)
+    assert original.episodes["truncated"].all()
+    assert_same_transitions(original, returned, all_of(original))
     assert returned.metadata.env_args == original.metadata.env_args
-    assert returned.metadata.policies == [{"algorithm": "tests/pendulum-v0"}]
+    assert returned.metadata.made_with == original.metadata.made_with
+    assert not list(tmp_path.glob("*.incomplete"))
+    assert refuse(capsys, "check", str(flat), "--key=Hopper-v5") == (
+        2, f"DataError: {flat} is of Pendulum-v1, not of Hopper-v5"
+    )  # fmt: skip
+
+
+def test_d4rls_true_ends_have_no_row_more(tmp_path: Path) -> None:
+    record = ["record", "--env-config=d4rl", "--key=CartPole-v1", "--episodes=30"]
+    assert dataset.main([*record, f"--out={tmp_path}"]) == 0
+    flat = tmp_path / "flat.hdf5"
+    assert dataset.main(["convert", str(tmp_path / "random.h5"), str(flat)]) == 0
+    data, read = RecordedEpisodes(tmp_path / "random.h5"), open_source(str(flat))
+    batch = data.read_transitions(all_of(data))
+    with h5py.File(flat) as file:
+        arrays: Any = {name: values[()] for name, values in file.items() if name != "metadata"}
+    assert np.array_equal(arrays["observations"], batch.obs[:, 0, 0])
+    assert np.array_equal(arrays["next_observations"], batch.obs[:, 1, 0])
+    assert np.array_equal(arrays["actions"], batch.actions[:, 0, 0])
+    assert np.array_equal(arrays["rewards"], batch.rewards[:, 0])
+    assert np.array_equal(arrays["terminals"], batch.terminated[:, 0])
+    assert not arrays["timeouts"].any()
+    ours = read.read_transitions(all_of(data))
+    assert np.array_equal(ours.rewards, batch.rewards)
+    assert np.array_equal(ours.obs[:, 0], batch.obs[:, 0])
 
 
 def test_others_read_what_was_written_for_minari() -> None:
@@ -133,7 +181,7 @@ def test_d4rls_layout_becomes_ours(tmp_path: Path) -> None:
     assert dataset.main(["check", str(target)]) == 0
     assert dataset.main(["check", str(source), "--key=Pendulum-v1"]) == 0
     assert_same_transitions(data, RecordedEpisodes(target), all_of(data))
-    assert_same_transitions(data, open_source(str(source), "Pendulum-v1"), all_of(data))
+    assert_same_transitions(data, open_source(str(source), key="Pendulum-v1"), all_of(data))
 
 
 @pytest.mark.parametrize(
@@ -148,10 +196,11 @@ def test_d4rls_layout_becomes_ours(tmp_path: Path) -> None:
          "`v9` for environment `Pendulum` doesn't exist. It provides versioned environments: [ "
          "`v1` ]."),
         (["{ours}", "{folder}/x.txt"],
-         "DataError: {folder}/x.txt must end in .h5, or be minari:ID"),
+         "DataError: {folder}/x.txt: its name tells no format; say --to=" + "|".join(REGISTRY)),
         (["{ours}", "{ours}"], "DataError: {ours} is the source; choose another name"),
-        (["{two_step}", ID],
-         "DataError: {two_step} is not of one Gymnasium task; Minari keeps one agent's data"),
+        (["{two_step}", "{folder}/two.hdf5"],
+         "DataError: {two_step} is of 2 agents, D4RL's layout is for one; convert it to another "
+         "format"),
         (["minari:nothing", "{out}"],
          "DataError: minari:nothing has no version; write minari:nothing-v0, say"),
         (["{ours}", "minari:nothing"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,12 +35,13 @@ BAD = "is NaN or infinite"
 STEPS_BY_HAND = [0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12]  # not 6, 7 and 13: nothing follows them
 
 
-def map_below(array: np.ndarray) -> np.memmap | None:
+def map_below(array: np.ndarray) -> mmap.mmap | None:
     """The memory map that an array is a view of, if it is one."""
     view: Any = array
-    while view is not None and not isinstance(view, np.memmap):
-        view = getattr(view, "base", None)
-    return view
+    while isinstance(view, np.ndarray):
+        view = view.base
+    below = view.obj if isinstance(view, memoryview) else view
+    return below if isinstance(below, mmap.mmap) else None
 
 
 def test_lengths_returns_and_ends_by_hand(tmp_path: Path) -> None:
@@ -116,10 +118,7 @@ def test_a_contiguous_file_is_mapped_and_a_packed_one_reads_the_same(tmp_path: P
     mapped = open_flat(write_d4rl(tmp_path / "mapped.hdf5"))
     packed = open_flat(write_d4rl(tmp_path / "packed.hdf5", compression="gzip", chunks=True))
     for name in ("obs", "actions", "rewards"):
-        below = map_below(mapped.steps[name])
-        assert below is not None, name
-        assert Path(str(below.filename)) == mapped.path
-        assert np.shares_memory(mapped.steps[name], below)
+        assert map_below(mapped.steps[name]) is not None, name
         assert map_below(packed.steps[name]) is None
     ours, theirs = (data.read(np.arange(5)).tensors() for data in (mapped, packed))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -234,7 +233,7 @@ def test_a_fault_is_one_line(
 def test_a_row_between_the_episodes_may_hold_anything(tmp_path: Path) -> None:
     data = open_flat(write_d4rl(tmp_path / "a.hdf5", spoil={"observations": (7, np.nan)}))
     check_episodes(data)
-    assert not any(np.isnan(data.read(np.array([i])).obs).any() for i in range(len(data)))
+    assert not any(data.read(np.array([i])).obs.isnan().any() for i in range(len(data)))
 
 
 def test_a_file_of_another_task_shows_both_widths(tmp_path: Path, capsys: Capture) -> None:

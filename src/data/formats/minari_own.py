@@ -65,7 +65,6 @@ class OwnEpisodes(Episodes):
         arrays["rewards"][rows.start : rows.stop - 1] = episode.rewards
         known = {
             "length": length,
-            "return": np.asarray(episode.rewards).sum(),
             "terminated": bool(episode.terminations[-1]),
             "truncated": bool(episode.truncations[-1]),
         }

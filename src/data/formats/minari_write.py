@@ -2,8 +2,8 @@
 
 Minari knows one agent. Of many, an observation is a Dict {agent_0, agent_1, ..., state,
 avail_actions}, an action is MultiDiscrete, or a Box of all agents' numbers. Of a Gymnasium task
-everything is as Gymnasium has it. An episode's attributes have battle_won, policy, seed, slot and
-last_action, the action on the last observation; the set's metadata has ours.
+everything is as Gymnasium has it. An episode's attributes have return, battle_won, policy, seed,
+slot and last_action, the action on the last observation; the set's metadata has ours.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ def _episode(data: Episodes, i: int) -> tuple[dict[str, Any], dict[str, Any]]:
         "rewards": np.asarray(data.steps["rewards"][rows[:-1]], dtype=float),
         "terminations": ends[0], "truncations": ends[1], "seed": int(facts["seed"][i]),
     }  # fmt: skip
-    own = {"battle_won": bool(facts["battle_won"][i]), "policy": int(facts["policy"][i]),
-           "slot": int(facts["slot"][i]), "last_action": actions[-1]}  # fmt: skip
+    own = {name: facts[name][i] for name in ("return", "battle_won", "policy", "slot")}
+    own["last_action"] = actions[-1]
     return episode, own
 
 
