@@ -19,10 +19,10 @@ from data.write import EpisodeWriter
 from utils.errors import DataError
 
 MENDED = {
-    Kind.RETURN: "{} returns summed anew from the rewards",
-    Kind.SPARE_REWARD: "{} rewards at row T set to 0",
-    Kind.ENDS: "{} episodes given the one end that they can have",
-    Kind.REPEATED: "{} repeated episodes left out, the first of each stays",
+    Kind.RETURN: "returns summed anew from the rewards ({})",
+    Kind.SPARE_REWARD: "rewards at row T set to 0 ({})",
+    Kind.ENDS: "episodes given the one end that they can have ({})",
+    Kind.REPEATED: "repeated episodes left out, the first of each stays ({})",
     Kind.PROBABILITIES: "the behaviour probabilities left out",
 }
 """What has one right answer, and what is done."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from planting import (
     LAST,
     LENGTHS,
     NAMED,
+    Change,
     as_version_1,
     plant,
     put,
@@ -116,9 +118,15 @@ def copy_rows(path: Path) -> None:
     """Episode 5 becomes episode 3, whose seed and slot it has, too."""
     data = RecordedEpisodes(path)
     ours, theirs = slice(FIRST[5], LAST[5] + 1), slice(FIRST[3], LAST[3] + 1)
-    changes = [put(f"steps/{n}", ours, data.steps[n][theirs]) for n in ("obs", "state", "actions")]
+    names = ("obs", "state", "actions", "rewards")
+    changes = [put(f"steps/{n}", ours, data.steps[n][theirs]) for n in names]
     avail = put_avail(ours, data.steps["avail_actions"][theirs])
-    plant(path, *changes, avail, put("episodes/slot", 5, 3))
+    plant(path, *changes, avail, put("episodes/slot", 5, 3), sum_returns)
+
+
+def other_action(file: Any) -> None:
+    """Agent 0 begins episode 5 with another action."""
+    file["steps/actions"][FIRST[5], 0] = (file["steps/actions"][FIRST[5], 0] + 1) % INFO.n_actions
 
 
 def edit(*changes: Callable[[object], None]) -> Plant:
@@ -259,10 +267,21 @@ def test_every_step_that_costs_until_the_end_is_no_dropped_reward(tmp_path: Path
     assert lines(RecordedEpisodes(path)) == []
 
 
-def test_equal_episodes_of_other_seeds_are_chance(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [
+        [put("episodes/seed", 5, 2)],
+        [put("steps/rewards", FIRST[5], 3.0), sum_returns],
+        [put("steps/obs", (LAST[5], 0, 0), 3.0)],
+        [put_avail((FIRST[5], 0), 1), other_action],
+    ],
+)
+def test_what_differs_in_seed_reward_observation_or_action_is_no_copy(
+    tmp_path: Path, other: list[Change]
+) -> None:
     path = write_sound(tmp_path / "a.h5")
     copy_rows(path)
-    plant(path, put("episodes/seed", 5, 2))
+    plant(path, *other)
     assert lines(RecordedEpisodes(path)) == []
 
 

@@ -1,4 +1,4 @@
-"""The check for repeated episodes, by a hash of each one's observations and actions."""
+"""The check for repeated episodes, by a hash of each one's observations, actions and rewards."""
 
 from __future__ import annotations
 
@@ -14,34 +14,35 @@ from data.findings import Finding, Kind
 from data.read import Episodes
 
 SIZE = 16  # bytes of a hash
+HASHED = ("obs", "actions", "rewards")
 
 
 class Copies:
-    """A hash of every episode's observations and actions, the last row's action left out."""
+    """A hash of every episode: all observations, actions and rewards of the transitions."""
 
     def __init__(self, data: Episodes) -> None:
         self.hashes: list[bytes] = []
-        self._open: tuple[Any, Any] = _fresh()
+        self._open = _fresh()
         self._steps = data.first_rows + data.episodes["length"].astype(np.int64)
         self._first, self._last = data.first_rows, data.last_rows
 
     def see(self, view: View) -> None:
         """The next block, which may begin and end within an episode."""
-        obs = np.ascontiguousarray(view.columns["obs"])
-        actions = np.ascontiguousarray(view.columns["actions"])
+        fields = [np.ascontiguousarray(view.columns[name]) for name in HASHED]
         for i in range(len(self.hashes), int(np.searchsorted(self._first, view.stop))):
             begin = max(int(self._first[i]), view.start) - view.start
             last = int(self._last[i]) + 1 - view.start
             if begin < last:
-                self._open[0].update(obs[begin:last].data)
-                self._open[1].update(actions[begin : max(begin, self._steps[i] - view.start)].data)
+                steps = max(begin, int(self._steps[i]) - view.start)
+                for field, values in zip(self._open, fields, strict=True):
+                    field.update(values[begin : last if field is self._open[0] else steps].data)
             if last <= len(view.own):
-                self.hashes.append(self._open[0].digest() + self._open[1].digest())
+                self.hashes.append(b"".join(field.digest() for field in self._open))
                 self._open = _fresh()
 
 
-def _fresh() -> tuple[Any, Any]:
-    return hashlib.blake2b(digest_size=SIZE), hashlib.blake2b(digest_size=SIZE)
+def _fresh() -> list[Any]:
+    return [hashlib.blake2b(digest_size=SIZE) for _ in HASHED]
 
 
 def repeats(data: Episodes, copies: Copies, moves: Moves) -> list[tuple[int, int]]:
