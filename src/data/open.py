@@ -19,7 +19,15 @@ def open_file(path: Path) -> Iterator[h5py.File]:
     try:
         with _open(path) as file:
             yield file
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        MemoryError,
+    ) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} is damaged ({reason}); record or copy it again") from error
 

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import h5py
 import numpy as np
 
+from data.open import open_file
+
 PAGE_RUN = 65_536  # bytes that the kernel maps around one that is touched
 KEPT = 256 * 2**20  # bytes of a file that stay mapped
 BLOCK = 32 * 2**20  # bytes of a field that are unpacked at once
@@ -106,7 +108,7 @@ class StoredRows:
     def _unpacked(self, block: int) -> np.ndarray:
         if self._start != block:
             start = block * self._items
-            with h5py.File(self._path, "r") as file:
+            with open_file(self._path) as file:
                 dataset: Any = file[self._name]
                 piece = dataset[start : start + self._items]
             self._block, self._start = piece.reshape(-1, *self.shape[1:]), block

@@ -1,0 +1,372 @@
+"""python tests/fuzz.py --cases=100000 --seed=1: damaged files end in one line, or load unchanged.
+
+Small files of every format that is read are damaged one at a time: a byte is changed, the end is
+cut off, or something inside is deleted, renamed, retyped or reshaped. Then the file is opened,
+checked and read as `dataset.py check` and a training run do. Each case must end in one of
+
+  refused     a UserError of one line that names the file
+  found       `check` has findings
+  same        everything that was read equals the original
+  undetected  of a format without a checksum only: sound, but other numbers
+
+A crash, a hang, another exception, or a silently different set of our own format is a failure: it
+is printed with its case number, and the exit code is 1. The cases run in worker processes that are
+watched; `--case=K` runs one again, here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import resource
+import selectors
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / part) for part in ("src", "tests")]
+
+from batches import INFO, random_batch
+from tqdm import tqdm
+
+from data.checks import find
+from data.convert import convert
+from data.formats import open_source
+from data.read import Episodes, RecordedEpisodes
+from data.schema import EPISODES, Metadata
+from data.write import EpisodeWriter
+from utils.config import ROOT
+from utils.errors import UserError
+
+HANG, START, MEMORY = 60, 600, 6 * 2**30  # seconds, seconds, bytes
+FAILURES = ("different", "exception", "crash or hang")
+SINGLE = "offline_data/gymnasium/Pendulum-v1/medium-replay.h5"
+
+
+class Base(NamedTuple):
+    """A sound file or folder and how it is opened; `sealed`: our format, whose checksum tells."""
+
+    path: Path
+    words: dict[str, Any]
+    sealed: bool
+
+
+class Outcome(NamedTuple):
+    """What became of one case."""
+
+    kind: str
+    told: str
+
+
+def bases(folder: Path) -> list[Base]:
+    """The small files, written here by our own writers."""
+    plain = folder / "plain.h5"
+    metadata = Metadata("two_step", {}, INFO, "poor", [{"algorithm": "a"}], {"epsilon": 0.05})
+    for path, storage in ((plain, ()), (folder / "packed.h5", (True, True))):
+        with EpisodeWriter(path, metadata, *storage) as writer:
+            writer.append(random_batch(info=INFO), np.array([True, False, False, True]), 0, seed=1)
+    sources = [Base(plain, {}, True), Base(folder / "packed.h5", {}, True)]
+    shutil.copy(ROOT / "offline_data/two_step/random.h5", folder / "version_1.h5")
+    sources.append(Base(folder / "version_1.h5", {}, False))
+    words = {"env_config": "two_step"}
+    for name in ("icq", "cfcql", "offpymarl", "vault"):
+        target = folder / {"offpymarl": "parts", "vault": "game.vlt/Poor"}.get(name, f"{name}.h5")
+        target.parent.mkdir(exist_ok=True)
+        convert(RecordedEpisodes(plain), str(target), name)
+        sources.append(Base(target, words | {"wanted": name}, False))
+    flat = folder / "flat.hdf5"
+    convert(RecordedEpisodes(ROOT / SINGLE), str(flat), "d4rl")
+    sources.append(Base(flat, {"env_config": "pendulum", "key": "Pendulum-v1"}, False))
+    return sources
+
+
+def content_of(data: Episodes) -> dict[str, Any]:
+    """Everything that is read of a small set, to be compared."""
+    batch = data.read(np.arange(len(data)))
+    return {
+        "metadata": data.metadata.to_attributes(),
+        "figures": {name: data.episodes[name].tobytes() for name in EPISODES},
+        "batch": {k: (v.shape, v.numpy().tobytes()) for k, v in batch.tensors().items()},
+    }
+
+
+def run_case(base: Base, original: dict[str, Any], rng: np.random.Generator, work: Path) -> Outcome:
+    """Damage a copy, load it."""
+    copy = work / base.path.name
+    _remove(copy)
+    (shutil.copytree if base.path.is_dir() else shutil.copy)(base.path, copy)
+    damage = DAMAGES[rng.choice(len(DAMAGES), p=SHARES)]
+    did = damage(_some_file(copy, rng), rng)
+    try:
+        data = open_source(str(copy), **base.words, stream=bool(rng.integers(2)))
+        found = find(data, 3)
+        if found:
+            return Outcome("found", f"{did}: {next(iter(found.lines()))}")
+        same = content_of(data) == original
+    except UserError as error:
+        told = str(error)
+        clear = "\n" not in told and (copy.name in told or copy.parent.name in told)
+        return Outcome("refused" if clear else "exception", f"{did}: {told}")
+    except Exception:
+        return Outcome("exception", f"{did}: {traceback.format_exc()}")
+    if same:
+        return Outcome("same", did)
+    return Outcome("different" if base.sealed else "undetected", did)
+
+
+def change_byte(path: Path, rng: np.random.Generator) -> str:
+    """Another value somewhere."""
+    content = bytearray(path.read_bytes())
+    if not content:
+        return "nothing"
+    at = int(rng.integers(len(content)))
+    content[at] ^= int(rng.integers(1, 256))
+    path.write_bytes(content)
+    return f"byte {at} of {path.name}"
+
+
+def cut(path: Path, rng: np.random.Generator) -> str:
+    """Without its end."""
+    size = int(rng.integers(path.stat().st_size + 1))
+    with path.open("r+b") as file:
+        file.truncate(size)
+    return f"{path.name} cut to {size} bytes"
+
+
+def change_key(path: Path, rng: np.random.Generator) -> str:
+    """Something inside an HDF5 or JSON file; the file itself where it is neither."""
+    if path.suffix == ".json":
+        return _change_json(path, rng)
+    if not h5py.is_hdf5(path):
+        path.unlink()
+        return f"{path.name} deleted"
+    with h5py.File(path, "r+") as file:
+        names: list[str] = []
+        file.visit(names.append)
+        attributes = list(file.attrs)
+        at = int(rng.integers(len(names) + len(attributes)))
+        if at >= len(names):
+            return _change_attribute(file, attributes[at - len(names)], rng)
+        return _change_member(file, names[at], rng)
+
+
+def _change_member(file: Any, name: str, rng: np.random.Generator) -> str:
+    ways: dict[str, Callable[[Any], Any]] = {
+        "as float64": lambda v: np.asarray(v, dtype=np.float64),
+        "as int8": lambda v: np.nan_to_num(np.asarray(v, dtype=np.float64)).astype(np.int8),
+        "as text": lambda v: np.full(np.shape(v), b"x"),
+        "without its last row": lambda v: v[:-1],
+        "with a row more": lambda v: np.concatenate([v, v[-1:]]),
+        "with an axis more": lambda v: v[..., None],
+        "flat": lambda v: v.reshape(-1),
+        "a single number": lambda v: np.float32(1),
+        "empty": lambda v: v[:0],
+        "upside down": lambda v: v[::-1],
+        "NaN": lambda v: np.full(np.shape(v), np.nan, dtype=np.float32),
+        "huge": lambda v: np.full(np.shape(v), 2**31 - 1, dtype=np.int64),
+    }
+    way = str(rng.choice(["deleted", "renamed", "a group", *ways]))
+    if way == "renamed":
+        file.move(name, f"{name}_")
+        return f"{name} renamed"
+    values = file[name][()] if isinstance(file[name], h5py.Dataset) else np.zeros(1)
+    del file[name]
+    if way == "a group":
+        file.create_group(name)
+    elif way != "deleted":
+        file[name] = ways[way](values)
+    return f"{name} {way}"
+
+
+def _change_attribute(file: Any, name: str, rng: np.random.Generator) -> str:
+    before = file.attrs[name]
+    ways: list[Any] = [
+        None,
+        7,
+        "",
+        "{",
+        "null",
+        "[1]",
+        '{"a": NaN}',
+        np.zeros(3),
+        b"\xff\xfe",
+        1e300,
+    ]
+    if isinstance(before, str) and before:
+        at = int(rng.integers(len(before)))
+        ways += [before[:at] + chr(int(rng.integers(32, 127))) + before[at + 1 :]] * len(ways)
+    value = ways[int(rng.integers(len(ways)))]
+    del file.attrs[name]
+    if value is not None:
+        file.attrs[name] = value
+    return f"attribute {name} = {value!r}"
+
+
+def _change_json(path: Path, rng: np.random.Generator) -> str:
+    values = json.loads(path.read_text())
+    name = str(rng.choice(list(values)))
+    ways = [None, 7, "", [1], {"a": 1}, "(1, 2)", 1e300]
+    values[name] = ways[int(rng.integers(len(ways)))]
+    if rng.random() < 0.2:
+        del values[name]
+    path.write_text(json.dumps(values))
+    return f"{name} of {path.name} changed"
+
+
+DAMAGES = (change_byte, cut, change_key)
+SHARES = (0.7, 0.1, 0.2)
+
+
+def _some_file(path: Path, rng: np.random.Generator) -> Path:
+    if path.is_file():
+        return path
+    return _pick(sorted(p for p in path.rglob("*") if p.is_file()), rng)
+
+
+def _pick(paths: list[Path], rng: np.random.Generator) -> Path:
+    return paths[int(rng.integers(len(paths)))]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+
+
+def work_through(cases: range, seed: int, folder: Path) -> None:
+    """A worker: a line of JSON for each case."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    with tempfile.TemporaryDirectory(dir=folder) as made, tempfile.TemporaryDirectory() as work:
+        sources = bases(Path(made))
+        originals = [content_of(open_source(str(b.path), **b.words)) for b in sources]
+        _tell("ready")
+        for case in cases:
+            outcome = one_case(case, seed, sources, originals, Path(work))
+            told = outcome.told if outcome.kind in FAILURES else ""
+            name = sources[case % len(sources)].path.name
+            _tell([case, name, outcome.kind, told])
+
+
+def _tell(values: Any) -> None:
+    sys.stdout.write(json.dumps(values) + "\n")
+    sys.stdout.flush()
+
+
+def one_case(
+    case: int, seed: int, sources: list[Base], originals: list[dict[str, Any]], work: Path
+) -> Outcome:
+    """Case number `case`; each has a generator of its own, so that any can be run alone."""
+    at = case % len(sources)
+    return run_case(sources[at], originals[at], np.random.default_rng([seed, case]), work)
+
+
+class Watched:
+    """A worker and the cases that it has left."""
+
+    def __init__(self, cases: range, seed: int, folder: Path) -> None:
+        self.left, self._seed, self._folder = cases, seed, folder
+        self.start()
+
+    def start(self) -> None:
+        """Begin with the first case that is left."""
+        words = [f"--worker={self.left.start}:{self.left.stop}", f"--seed={self._seed}"]
+        command = [sys.executable, __file__, *words, f"--folder={self._folder}"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.deadline = time.monotonic() + START
+
+    def lost(self) -> Outcome | None:
+        """Why the current case did not end, if it did not."""
+        if self.process.poll() is None and time.monotonic() < self.deadline:
+            return None
+        self.process.kill()
+        code = self.process.wait()
+        return Outcome("crash or hang", f"exit code {code}")
+
+
+def run_all(cases: int, seed: int, jobs: int, folder: Path) -> Counter[tuple[str, str]]:
+    """All cases in `jobs` workers -> how many of each file came to what; failures are printed."""
+    counts: Counter[tuple[str, str]] = Counter()
+    edges = np.linspace(0, cases, jobs + 1).astype(int)
+    workers = [Watched(range(a, b), seed, folder) for a, b in itertools.pairwise(edges)]
+    bar = tqdm(total=cases, unit=" cases", disable=not sys.stderr.isatty())
+    while any(worker.left for worker in workers):
+        for worker in workers:
+            for case, name, kind, told in _heard(worker):
+                worker.left = range(case + 1, worker.left.stop)
+                _count(counts, case, name, kind, told)
+                bar.update()
+            lost = worker.lost() if worker.left else None
+            if lost:
+                case = worker.left.start
+                _count(counts, case, "?", *lost)
+                worker.left = range(case + 1, worker.left.stop)
+                if worker.left:
+                    worker.start()
+    bar.close()
+    for worker in workers:
+        worker.process.wait()
+    return counts
+
+
+def _heard(worker: Watched) -> list[list[Any]]:
+    """The cases that a worker has told since, waiting a little."""
+    assert worker.process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(worker.process.stdout, selectors.EVENT_READ)
+        if not selector.select(timeout=0.2):
+            return []
+    line = worker.process.stdout.readline()
+    if line:
+        worker.deadline = time.monotonic() + HANG
+    told = json.loads(line or "[]")
+    return [told] if isinstance(told, list) and told else []
+
+
+def _count(counts: Counter[tuple[str, str]], case: int, name: str, kind: str, told: str) -> None:
+    counts[name, kind] += 1
+    if kind in FAILURES:
+        sys.stdout.write(f"case {case} ({name}) {kind}: {told}\n")
+        sys.stdout.flush()
+
+
+def main() -> int:
+    """Run the cases -> 1 if any failed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--cases", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--case", type=int, help="only this one, in this process")
+    parser.add_argument("--worker", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        start, stop = (int(word) for word in args.worker.split(":"))
+        work_through(range(start, stop), args.seed, args.folder)
+        return 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if args.case is not None:
+            work_through(range(args.case, args.case + 1), args.seed, folder)
+            return 0
+        counts = run_all(args.cases, args.seed, args.jobs, folder)
+    kinds = ("refused", "found", "same", "undetected", *FAILURES)
+    sys.stdout.write(f"{'':<14}" + "".join(f"{kind:>15}" for kind in kinds) + "\n")
+    for name in sorted({name for name, _ in counts}):
+        numbers = "".join(f"{counts[name, kind]:>15,}" for kind in kinds)
+        sys.stdout.write(f"{name:<14}{numbers}\n")
+    return int(any(counts[key] for key in counts if key[1] in FAILURES))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
