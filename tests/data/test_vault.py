@@ -231,7 +231,8 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_one_line(tmp_path: Path, capsys: Capture, fault: str) -> None:
     wrong, message = FAULTS[fault]
-    path = plain_vault(tmp_path, **{"arrays": arrays_of(ENDS)} | wrong)
+    words: dict[str, Any] = {"arrays": arrays_of(ENDS)} | wrong
+    path = plain_vault(tmp_path, **words)
     out = tmp_path / "out.h5"
     assert refuse(capsys, "convert", str(path), str(out)) == (2, f"DataError: {path}{message}")
     assert not out.exists()
