@@ -206,7 +206,9 @@ def test_mistakes_are_one_line_with_the_error_s_exit_code(tmp_path: Path, capsys
         (["record", "--env-config=mmdp", out, "with", "gamma=1"],
          (2, "ConfigError: record ... with gamma=1: only env_args.KEY=VALUE can be given")),
         (["check", str(tmp_path), "with", "x=1"],
-         (2, "ConfigError: with x=1: `with` goes with record")),
+         (2, "ConfigError: check ... with x=1: only env_args.KEY=VALUE can be given")),
+        (["merge", str(tmp_path), f"--out={tmp_path}", "with", "x=1"],
+         (2, "ConfigError: with x=1: merge takes no `with`")),
     ):  # fmt: skip
         assert refuse(capsys, *argv) == expected
     assert not list(tmp_path.iterdir())

@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
     for parser in (merge, subsample, mix):
         parser.add_argument("--out", type=Path, required=True, help="the new file")
         parser.add_argument("--compress", action="store_true", help="for shipping: smaller, slower")
-        parser.add_argument("--float16", action="store_true", help="obs and state half as exact")
+        parser.add_argument("--float16", action="store_true", help="obs and state in half precision")
     for parser in (subsample, mix):
         parser.add_argument("--seed", type=int, default=1, help="of what is drawn")
 

@@ -95,9 +95,9 @@ def open_source(
     env = env_values(env_config or form.env_config)
     given = dict(env_args or {})
     check_env_args(given, env["env_args"], COMMAND_LINE)
-    key = key or form.key_of(name)
-    if key:
-        given |= {"map_name" if "map_name" in env["env_args"] else "key": key}
+    which = [k for k in ("map_name", "key") if k in env["env_args"]]  # none where there is one game
+    if which and (key or which[0] not in given):
+        given[which[0]] = key or form.key_of(name)  # "" where nothing tells: no default is taken
     return form.read(Source(name, env["env"], env["env_args"] | given, stream, trust_pickle))
 
 
