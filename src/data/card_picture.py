@@ -26,6 +26,9 @@ STYLE: dict[Any, Any] = {
 WIDTH = 7.2
 """Inches: two columns of a paper, so that fonts keep their size there."""
 
+LETTERS = 130
+"""Of a legend that are side by side in WIDTH."""
+
 BARS = 30
 ACROSS = 4  # panels of action use in a row
 NAMED = 12  # actions with a colour of their own; the others share grey
@@ -114,7 +117,11 @@ def _draw_titles(figure: Any, panels: Sequence[Any], cards: Sequence[Card]) -> N
         for i, (name, card) in enumerate(zip(names, cards, strict=True))
     ]
     mean = Line2D([], [], color="0.3", linestyle="--", linewidth=0.9, label="mean")
-    figure.legend(handles=[*patches, mean], loc="outside lower center", ncols=5, frameon=False)
+    longest = max(len(str(patch.get_label())) for patch in patches)
+    figure.legend(
+        handles=[*patches, mean], loc="outside lower center", frameon=False,
+        ncols=max(1, min(len(cards) + 1, LETTERS // (longest + 7))),
+    )  # fmt: skip
 
 
 def _color(i: int) -> str:
