@@ -70,7 +70,8 @@ def test_from_recording_to_evaluation(
     capsys.readouterr()
     assert dataset.main(["inspect", str(file)]) == 0
     card = capsys.readouterr().out
-    assert f"env        {name}\n           {numbers}\n" in card
+    assert f"env                      {name}\n" in card
+    assert f"numbers                  {numbers}\n" in card
     assert f" {package}=" in card
     assert f"{package}=not installed" not in card
     assert dataset.main(["check", str(file)]) == 0

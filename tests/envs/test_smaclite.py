@@ -174,7 +174,7 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     record = ["record", "--env-config=smaclite", "--episodes=16", f"--out={tmp_path}"]
     assert dataset.main(record) == 0
     assert dataset.main(["inspect", str(file)]) == 0
-    assert "env        smaclite map_name=2s3z time_limit=0" in capsys.readouterr().out
+    assert "env                      smaclite map_name=2s3z time_limit=0" in capsys.readouterr().out
     icq = ["--config=icq", "--env-config=smaclite", "with", "batch_size_run=2", "test_nepisode=2"]
     small = ["t_max=4", "batch_size=8", "test_interval=4", "save_model_interval=4"]
     train = [*small, f"dataset={file}", f"local_results_path={tmp_path / 'a'}"]
