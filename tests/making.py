@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from utils.config import ROOT
 
 SERVER = """
 import json, os, sys
+import torch._dynamo  # what an optimiser imports: four seconds
 import dataset, run, data.make, controllers.basic_controller, envs.two_step, learners.q_learner
+print("ready", flush=True)
 for line in sys.stdin:
     pid = os.fork()
     if pid == 0:
@@ -45,7 +48,7 @@ class Makers:
                 if kill_when():
                     os.kill(pid, signal.SIGKILL)
                     break
-                time.sleep(0.0005)
+                time.sleep(0.001)
         return self.code
 
     @contextmanager
@@ -60,8 +63,6 @@ class Makers:
         self.code = int(answers.readline())
 
     def _watch(self) -> Callable[[], bool]:
-        import select
-
         return lambda: bool(select.select([self._server.stdout], [], [], 0)[0])
 
 
@@ -74,11 +75,12 @@ def makers() -> Iterator[Makers]:
         env=os.environ | NO_COMMIT | {"PYTHONPATH": paths},
     )  # fmt: skip
     try:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
         yield Makers(server)
     finally:
-        assert server.stdin is not None
-        server.stdin.close()
-        server.wait()
+        server.kill()
+        server.communicate()
 
 
 def bytes_in(folder: Path) -> dict[str, bytes]:
