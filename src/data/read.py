@@ -174,7 +174,7 @@ class RecordedEpisodes(Episodes):
             self.version = int(attributes["version"])
             self.attributes = {name: str(attributes[name]) for name in METADATA}
             self.sha256 = str(file.attrs.get("sha256", ""))
-            self.episodes = {n: find(file, f"episodes/{n}", path)[()] for n in EPISODES}
+            self.episodes = {n: np.asarray(find(file, f"episodes/{n}", path)[()]) for n in EPISODES}
             self.mapped = MappedFile(path)
             self._stored = self._stored_rows(file)
         self._check_shapes()
@@ -237,15 +237,8 @@ class RecordedEpisodes(Episodes):
 
     def _check_shapes(self) -> None:
         lengths = self.episodes["length"]
-        if len(lengths) == 0:
-            raise DataError(f"{self.path} holds no episodes")
-        if lengths.min() < 1:
-            raise DataError(
-                f"{self.path}: episode {int(lengths.argmin())} has length {lengths.min()}; "
-                "every episode needs at least one transition"
-            )
         for name, values in self.episodes.items():
-            if values.shape != lengths.shape:
+            if values.ndim != 1 or values.shape != lengths.shape:
                 raise DataError(
                     f"{self.path}: episodes/{name} has the shape {values.shape}, "
                     f"episodes/length {lengths.shape}"
@@ -255,6 +248,13 @@ class RecordedEpisodes(Episodes):
                     f"{self.path}: episodes/{name} is {values.dtype}, "
                     f"the format needs {np.dtype(EPISODES[name])}"
                 )
+        if len(lengths) == 0:
+            raise DataError(f"{self.path} holds no episodes")
+        if lengths.min() < 1:
+            raise DataError(
+                f"{self.path}: episode {int(lengths.argmin())} has length {lengths.min()}; "
+                "every episode needs at least one transition"
+            )
         self._check_steps(int(lengths.sum(dtype=np.int64)) + len(lengths))
 
     def _check_steps(self, n_rows: int) -> None:
