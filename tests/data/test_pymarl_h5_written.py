@@ -134,6 +134,28 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path: Path, capsys: Capture) 
     assert {path.name for path in tmp_path.iterdir()} == {"ours.h5", "there.h5"}
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_what_stands_in_the_way_is_one_line_and_stays(
+    name: str, tmp_path: Path, capsys: Capture
+) -> None:
+    original = ours(tmp_path / "ours.h5")
+    file, partial = tmp_path / "f.txt", tmp_path / "x.h5.incomplete"
+    file.write_text("mine")
+    partial.write_text("mine, too")
+    code, error = refuse(capsys, "convert", str(original.path), str(file / "x.h5"), f"--to={name}")
+    assert code == 2
+    assert error.startswith(f"DataError: {file / 'x.h5'} could not be written: [Errno ")
+    code, error = refuse(
+        capsys, "convert", str(original.path), str(tmp_path / "x.h5"), f"--to={name}"
+    )
+    assert error == (
+        f"DataError: {partial} is there already, from a try that broke off or that still runs; "
+        "delete it or choose another name"
+    )
+    assert (file.read_text(), partial.read_text()) == ("mine", "mine, too")
+    assert len([*tmp_path.iterdir()]) == 3
+
+
 @pytest.mark.parametrize("name", ["icq", "offpymarl"])
 def test_a_source_that_breaks_off_leaves_no_half_file(name: str, tmp_path: Path) -> None:
     original = ours(tmp_path / "ours.h5")

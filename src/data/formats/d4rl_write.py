@@ -10,6 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from data.disk import require_space
+from data.formats.whole import new_hdf5, whole_or_nothing
 from data.read import Episodes
 from utils.errors import DataError
 
@@ -27,17 +29,10 @@ def write_d4rl(data: Episodes, path: Path) -> list[str]:
     is written.
     """
     _check(data)
-    work = path.with_name(path.name + ".incomplete")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with h5py.File(work, "w") as file:
-            for name, value in data.metadata.to_attributes().items():
-                file.require_group("metadata").attrs[name] = value
-            _fill(file, data)
-        work.replace(path)
-    except BaseException:
-        work.unlink(missing_ok=True)
-        raise
+    with whole_or_nothing(path, replace=True) as work, new_hdf5(work) as (file, check):
+        for name, value in data.metadata.to_attributes().items():
+            file.require_group("metadata").attrs[name] = value
+        _fill(file, data, path, check)
     return [*LOST, "the action on the observation behind a true end"]
 
 
@@ -55,8 +50,8 @@ def _check(data: Episodes) -> None:
         )
 
 
-def _fill(file: h5py.File, data: Episodes) -> None:
-    """Every array whole, one after the other, each contiguous."""
+def _fill(file: h5py.File, data: Episodes, path: Path, check: Callable[[], None]) -> None:
+    """Every array whole, one after the other, each contiguous; check: raises a write error."""
     lengths = data.episodes["length"].astype(np.int64)
     cut = data.episodes["truncated"]
     ends = np.cumsum(lengths + cut)
@@ -88,10 +83,13 @@ def _fill(file: h5py.File, data: Episodes) -> None:
         "timeouts": ((), np.bool_, lambda row: np.isin(row, ends[cut] - 1)),
         "next_observations": (obs, np.float32, lambda row: _seen(data, source(row, 1))),
     }
+    widths = {name: math.prod(c[0]) * np.dtype(c[1]).itemsize for name, c in columns.items()}
+    require_space(path, rows * sum(widths.values()))
     for name, (shape, dtype, values) in columns.items():
         array = file.create_dataset(name, (rows, *shape), dtype)
-        for row in _blocks(rows, math.prod(shape) * np.dtype(dtype).itemsize):
+        for row in _blocks(rows, widths[name]):
             array[row[0] : row[-1] + 1] = values(row)
+            check()
             data.note_read(1, len(row))
 
 

@@ -1,21 +1,17 @@
-"""Writing PyMARL's padded arrays: a file at a time, piece by piece, whole or not at all."""
+"""Writing PyMARL's padded arrays: a file at a time, piece by piece."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 
+from data.formats.whole import new_hdf5
 from data.read import Episodes
 from envs.base import EnvInfo
-from utils.errors import DataError
 
 PIECE, CHUNK = 32 * 2**20, 2**20
 """Bytes of the widest field that are padded at once, and in a chunk at most."""
@@ -36,49 +32,25 @@ def write_padded(
     """Write episodes `start` to `stop` to a new file; memory does not grow with their number."""
     stop = len(data) if stop is None else stop
     columns = _columns(data.info, layout.onehot)
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path) as (file, check):
         for name, (shape, dtype) in columns.items():
             _create(file, name, (stop - start, *shape), dtype, layout)
-        widest = max(
-            math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in columns.values()
-        )
-        size = _power_of_2(PIECE // widest)
+        size = _power_of_2(PIECE // max(_sizes(columns)))
         for first in range(start, stop, size):
             index = np.arange(first, min(first + size, stop))
             for name, values in _padded(data, index, columns).items():
                 dataset: Any = file[name]
                 dataset[first - start : first - start + len(index)] = values
+            check()
 
 
-@contextlib.contextmanager
-def whole_or_nothing(target: str) -> Iterator[Path]:
-    """A path to write to, file or folder; at the end it gets the name `target`, which is new.
-
-    What goes wrong, a full disk say, leaves nothing.
-    """
-    path = Path(target)
-    if path.exists():
-        raise DataError(f"{target} is there already; choose another name or delete it")
-    work = path.with_name(path.name + ".incomplete")
-    _remove(work)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield work
-        for file in sorted(work.rglob("*")) if work.is_dir() else [work]:
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
-        work.rename(path)
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"{target} could not be written: {' '.join(str(error).split())}") from error
-    finally:
-        _remove(work)
+def padded_bytes(data: Episodes, layout: Layout) -> int:
+    """Of all episodes as they are written without compression."""
+    return len(data) * sum(_sizes(_columns(data.info, layout.onehot)))
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _sizes(columns: dict[str, tuple[tuple[int, ...], Any]]) -> list[int]:
+    return [math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in columns.values()]
 
 
 def _columns(info: EnvInfo, onehot: bool) -> dict[str, tuple[tuple[int, ...], Any]]:

@@ -11,10 +11,12 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
+from data.disk import require_space
 from data.formats.base import Format, Source
 from data.formats.padded import PaddedEpisodes
 from data.formats.padded_scan import KEYS
-from data.formats.padded_write import Layout, whole_or_nothing, write_padded
+from data.formats.padded_write import Layout, padded_bytes, write_padded
+from data.formats.whole import whole_or_nothing
 from data.open import hdf5_root
 from data.read import Episodes
 from utils.errors import DataError
@@ -54,6 +56,7 @@ class _PyMARL(Format):
         """A new file, padded to the time limit."""
         self._check_writable(data, target)
         with whole_or_nothing(target) as path:
+            require_space(Path(target), padded_bytes(data, self.layout))
             write_padded(data, path, self.layout)
         return list(LOST)
 
