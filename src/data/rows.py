@@ -45,7 +45,7 @@ class MappedFile:
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._touched = 0
+        self.size, self._touched = len(self._map), 0
 
     def array(self, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int) -> np.ndarray:
         """Of the bytes from `offset`; ValueError where the file is shorter."""
@@ -54,9 +54,14 @@ class MappedFile:
     def touched(self, runs: int, size: int) -> None:
         """Note `size` bytes read in `runs` places; after KEPT bytes all pages are given back."""
         self._touched += size + runs * PAGE_RUN
-        if min(self._touched, len(self._map)) > KEPT and hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)
+        if min(self._touched, self.size) > KEPT:
+            self.give_back()
             self._touched = 0
+
+    def give_back(self) -> None:
+        """All pages, where the system can."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
 
 
 class PackedRows:

@@ -227,3 +227,9 @@ def test_a_folder_without_files_is_one_line(tmp_path: Path, capsys: Capture) -> 
     assert (code, error) == (
         2, f"DataError: {tmp_path} holds no files; OMIGA's and MADT's data is a folder of pickles",
     )  # fmt: skip
+
+
+def test_names_may_be_anything(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "3m")
+    by_pickle(episode(12, 2, True), folder / "\u00b2")  # a superscript, which is no number
+    assert len(trusted(folder)) == len(trusted(folder_of(tmp_path / "8m"))) + 1

@@ -14,10 +14,10 @@ import dataset
 from data.check import check_episodes
 from data.formats import format_of, open_source
 from data.formats.base import Source
-from data.formats.padded_rows import ShapedRows
+from data.formats.padded_rows import MappedFiles, ShapedRows
 from data.formats.pymarl_h5 import ICQ
 from data.read import Episodes, RecordedEpisodes
-from data.rows import StoredRows
+from data.rows import MappedFile, StoredRows
 from utils.errors import DataError
 
 GZIP = {"compression": "gzip", "compression_opts": 9}
@@ -229,6 +229,32 @@ def test_without_a_last_row_every_step_of_a_true_end_is_kept(tmp_path: Path) -> 
     made = data.metadata.made_with
     assert (made["without_last_row"], made["cut_steps"]) == (2, 2)
     assert made["corrected_terminated"] == "ignored, it drops the last transition"
+    arrays["reward"][1] = 0  # a step that earns nothing is left out, too
+    made = open_map(write_arrays(tmp_path / "part_1.h5", arrays)).metadata.made_with
+    assert (made["without_last_row"], made["cut_steps"]) == (2, 2)
+
+
+def test_pages_of_many_files_are_given_back_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
+    paths = [write_arrays(tmp_path / f"{i}.h5") for i in range(3)]
+    size = paths[0].stat().st_size
+    monkeypatch.setattr("data.rows.KEPT", 2 * size)
+    monkeypatch.setattr("data.rows.PAGE_RUN", 0)
+
+    class Told(MappedFile):
+        def give_back(self) -> None:
+            super().give_back()
+            given.append(self.size)
+
+    files = MappedFiles([Told(path) for path in paths])
+    files.touched(1, 2 * size)
+    assert len(given) == 0
+    files.touched(1, 1)
+    assert len(given) == 3
+    files.touched(1, size)
+    assert len(given) == 3
 
 
 def test_by_the_command_line(tmp_path: Path, capsys: Capture) -> None:

@@ -17,6 +17,8 @@ from utils.errors import DataError
 HAVE = (
     "a file of PyMARL's episodes has obs, state, avail_actions, actions, reward, terminated, filled"
 )
+LATE = by_hand()["terminated"]
+LATE[0, 1:3, 0] = 0, 1  # the first episode alone has no last row
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"drop": ["filled"]}, f"{{}} lacks filled; {HAVE}"),
     ({"drop": ["reward", "state"]}, f"{{}} lacks state, reward; {HAVE}"),
@@ -38,6 +40,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
      "{}: episode 1, step 1: terminated is neither 0 nor 1"),
     ({"spoil": {"reward": ((0, 2), 9)}},
      "{}: episode 0, step 2: the reward behind the last transition is 9, PyMARL leaves 0 there"),
+    ({"replace": {"terminated": LATE}, "spoil": {"reward": ((2, 1), 9)}},
+     "{}: episode 2, step 1: the reward behind the last transition is 9, PyMARL leaves 0 there"),
     ({"spoil": {"reward": ((3, 1), np.nan)}}, "NaN"),
     ({"spoil": {"avail_actions": ((1, 1, 0, 2), 2)}},
      "{}: episode 1, step 1: avail_actions has values other than 0 and 1"),

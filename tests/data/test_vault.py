@@ -203,8 +203,8 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "missing": ({"arrays": without("actions")},
                 " lacks actions; a vault has observations, actions, rewards, terminals, "
                 "truncations"),
-    "index": ({"index": 40}, ": vault_index says 40 steps, but step 39 has only zeros in obs and "
-              "state; copy or download it again"),
+    "index": ({"index": 40}, ": vault_index says 40 steps, but step 39 has only zeros in "
+              "every array; copy or download it again"),
     "nothing": ({"index": 0}, " holds no step (vault_index 0)"),
     "version": ({"version": 2.0}, "/metadata.json: the vault has version 2.0, this program reads 0 "
                 "and 1; update it"),
@@ -226,6 +226,26 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
                "rewards (2,), terminals (3,), truncations (3,), infos.state (48,), "
                "infos.legals (3, 9)"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("ends", ["...T", "...L"])
+def test_a_last_step_that_shows_nothing_is_a_step(tmp_path: Path, ends: str) -> None:
+    arrays = arrays_of(ends)
+    for name in ("observations", "infos.state"):
+        arrays[name][-1] = 0
+    data = open_source(str(plain_vault(tmp_path, arrays)))
+    assert_is(data, arrays, rows_of(ends))
+
+
+def test_what_a_vault_does_not_hold_is_told(tmp_path: Path, two_step_file: Path) -> None:
+    data = RecordedEpisodes(two_step_file)
+    target = tmp_path / "two_step.vlt" / "Random"
+    data.episodes["terminated"][:2], data.episodes["truncated"][:2] = False, True
+    data.episodes["length"][0] = 1
+    assert Vault().write(data, str(target))[-2:] == [
+        "what follows the last step of 2 episodes that met the limit",
+        "1 episodes cut after one step, which are left out on reading",
+    ]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -275,7 +295,7 @@ def test_a_vault_is_written_whole_or_not_at_all(
     data.steps = dict(data.steps) | {"state": data.steps["state"][:10]}  # too few: it breaks off
     with pytest.raises(IndexError):
         Vault().write(data, str(target))
-    assert list(target.parent.iterdir()) == []
+    assert not target.parent.exists()
     assert dataset.main(["convert", str(two_step_file), str(target)]) == 0
     assert sorted(p.name for p in target.iterdir()) == ["d", "manifest.ocdbt", "metadata.json"]
     assert json.loads((target / "metadata.json").read_text())["version"] == 1.2

@@ -135,22 +135,31 @@ def _facts(parts: Sequence[Path], found: Sequence[Found], short: np.ndarray) -> 
     if short.any():
         facts["cut_short"] = int(short.sum())
     left_out = sum(int((f.length == f.filled).sum()) for f in found)
-    spare = [(part, i, f) for part, f in zip(parts, found, strict=True)
-             for i in np.flatnonzero(f.spare != 0)]  # fmt: skip
-    if left_out:
-        facts |= {"without_last_row": left_out, "cut_steps": len(spare)}
-    elif spare:
-        part, i, f = spare[0]
-        raise DataError(
-            f"{part}: episode {i}, step {f.length[i]}: the reward behind the last transition is "
-            f"{f.spare[i]:g}, PyMARL leaves 0 there"
-        )
+    for part, f in zip(parts, found, strict=True):
+        _check_spare(part, f, bool(left_out))
+    if left_out:  # then the last row of one that is cut is a step, too
+        cut = sum(int((~f.terminated).sum()) for f in found)
+        facts |= {"without_last_row": left_out, "cut_steps": cut}
     if any(f.corrected for f in found):
         facts["corrected_terminated"] = "ignored, it drops the last transition"
     probs = sorted({f.probs for f in found} - {""})
     if probs:
         facts["probs"] = f"{', '.join(probs)}; not converted"
     return facts
+
+
+def _check_spare(part: Path, found: Found, left_out: bool) -> None:
+    """left_out: whether there are episodes without a last row, so that cut ones may end in a step.
+
+    A true end says itself where the last transition is.
+    """
+    wrong = (found.spare != 0) & (found.terminated | (not left_out))
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise DataError(
+            f"{part}: episode {i}, step {found.length[i]}: the reward behind the last transition "
+            f"is {found.spare[i]:g}, PyMARL leaves 0 there"
+        )
 
 
 def _check_alike(parts: Sequence[Path], found: Sequence[Found]) -> None:

@@ -88,12 +88,13 @@ class JoinedRows:
 
 
 class MappedFiles(MappedFile):
-    """Several files, whose pages are given back together."""
+    """Several files: what is touched is counted together, and given back together."""
 
     def __init__(self, files: Sequence[MappedFile]) -> None:
-        self._files = files
+        self._files, self._touched = files, 0
+        self.size = sum(file.size for file in files)
 
-    def touched(self, runs: int, size: int) -> None:
-        """As of one file; each is taken to have been read."""
+    def give_back(self) -> None:
+        """All pages of all files."""
         for file in self._files:
-            file.touched(runs, size)
+            file.give_back()

@@ -245,7 +245,7 @@ def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path] if path.is_file() else []
     found = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
-    return sorted(found, key=lambda p: [int(w) if w.isdigit() else w for w in _words(p.name)])
+    return sorted(found, key=lambda p: [int(w) if w.isdecimal() else w for w in _words(p.name)])
 
 
 def _words(name: str) -> list[str]:

@@ -47,11 +47,10 @@ def arrays_of(files: VaultFiles) -> dict[str, StoreRows]:
 def _check_last(files: VaultFiles, arrays: dict[str, StoreRows]) -> None:
     """What was never written reads as zeros: then a copy was cut, or vault_index is too large."""
     last = files.steps - 1
-    shown = [arrays[name] for name in ("observations", "infos.state") if name in arrays]
-    if not any(rows[np.array([last])].any() for rows in shown):
+    if not any(rows[np.array([last])].any() for rows in arrays.values()):
         raise DataError(
             f"{files.folder}: vault_index says {files.steps} steps, but step {last} has only zeros "
-            "in obs and state; copy or download it again"
+            "in every array; copy or download it again"
         )
 
 

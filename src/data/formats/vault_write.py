@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,9 @@ from data.formats.vault_files import (
     block_rows,
     import_tensorstore,
     spec_of,
-    store_errors,
 )
+from data.formats.whole import whole_or_nothing
 from data.read import Episodes
-from utils.errors import DataError
 
 GZIP = {"compressor": {"id": "gzip", "level": 5}}
 LOST = [
@@ -36,20 +35,23 @@ def write_vault(data: Episodes, folder: Path) -> list[str]:
 
     Everything is written beside it first, one array after the other and block by block.
     """
-    if folder.exists():
-        raise DataError(f"{folder} is there already; choose another name or delete it")
-    work = folder.with_name(folder.name + ".incomplete")
-    shutil.rmtree(work, ignore_errors=True)  # of an earlier try
-    try:
-        work.mkdir(parents=True)
+    with whole_or_nothing(folder) as work:
+        work.mkdir()
         _fill(data, work)
-        work.rename(folder)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
-    cut = int(data.episodes["truncated"].sum())
-    learnt = [f"what follows the last step of {cut} episodes that met the limit"] if cut else []
-    return [*LOST, *learnt]
+    cut = data.episodes["truncated"]
+    short = int((cut & (data.episodes["length"] == 1)).sum())
+    learnt = [f"what follows the last step of {cut.sum()} episodes that met the limit"]
+    gone = [f"{short} episodes cut after one step, which are left out on reading"]
+    return [*LOST, *(learnt if cut.any() else []), *(gone if short else [])]
+
+
+@contextlib.contextmanager
+def _write_errors() -> Iterator[None]:
+    """What TensorStore says of a full disk, say, becomes an OSError."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        raise OSError(str(error).partition(" [")[0][:200]) from error
 
 
 def _fill(data: Episodes, folder: Path) -> None:
@@ -60,7 +62,7 @@ def _fill(data: Episodes, folder: Path) -> None:
         shapes[name], kinds[name] = f"{(1, steps, *row)}", np.dtype(dtype).name
         _write_leaf(data, folder, name, row, dtype, values)
     tensorstore = import_tensorstore()
-    with store_errors(folder):
+    with _write_errors():
         index = tensorstore.open(
             spec_of(folder, "vault_index"), dtype="int32", shape=(1,), create=True
         ).result()
@@ -109,7 +111,7 @@ def _write_leaf(
     """Whole chunks at once: a chunk that is written twice stays in the files twice."""
     spec = spec_of(folder, f"{name}.") | {"metadata": GZIP}
     tensorstore, kind = import_tensorstore(), np.dtype(dtype)
-    with store_errors(folder):
+    with _write_errors():
         store = tensorstore.open(
             spec, dtype=kind.name, shape=(1, MAX_STEPS, *row), create=True
         ).result()
@@ -117,7 +119,7 @@ def _write_leaf(
     for start in range(0, data.n_transitions, size):
         index = np.arange(start, min(start + size, data.n_transitions))
         piece = values(index).astype(kind, copy=False)
-        with store_errors(folder):
+        with _write_errors():
             store[0, start : start + len(index)].write(piece).result()
         data.note_read(1, len(index))
 
