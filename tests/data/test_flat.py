@@ -182,6 +182,18 @@ def test_without_timeouts_episodes_are_cut_at_the_limit(tmp_path: Path) -> None:
     assert data.first_rows.tolist() == [0, 200, 250]
     assert data.episodes["length"].tolist() == [199, 50, 199]
     assert data.episodes["terminated"].tolist() == [False, True, False]
+    assert data.metadata.made_with["timeouts"] == "not in the file; cut at the task's time limit"
+
+
+def test_without_timeouts_and_terminals_episodes_are_cut_at_the_limit(tmp_path: Path) -> None:
+    arrays = random_arrays(450, seed=0)
+    arrays["terminals"][:] = False
+    data = open_flat(write_d4rl(tmp_path / "a.hdf5", arrays, drop=["timeouts"]))
+    assert data.first_rows.tolist() == [0, 200, 400]
+    assert data.episodes["length"].tolist() == [199, 199, 49]
+    assert data.episodes["truncated"].all()
+    whole = open_flat(write_d4rl(tmp_path / "b.hdf5", random_arrays(450, seed=0)))
+    assert "timeouts" not in whole.metadata.made_with
 
 
 FAULTS: list[tuple[str, dict[str, Any], str]] = [
@@ -198,7 +210,7 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("nan_action", {"spoil": {"actions": (8, np.nan)}}, f": episode 2, step 0: actions {BAD}"),
     ("bounds", {"spoil": {"actions": (12, -2.5)}},
      ": episode 4, step 1: the action [[-2.5]] is outside the bounds (-2.0,) to (2.0,)"),
-    ("no_end", {"drop": ["timeouts"], "replace": {"terminals": np.zeros(14, bool)}},
+    ("no_end", {"replace": {"terminals": np.zeros(14, bool), "timeouts": np.zeros(14, bool)}},
      " has no terminal and no timeout anywhere: where its episodes end is not known; add timeouts "
      "at the time limit"),
     ("obs_width", {"replace": {"observations": np.zeros((14, 4))}},

@@ -9,6 +9,7 @@ not read: they would bring one step more of a cut episode, but not the action th
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,9 @@ class D4RL(Format):
             metadata = source.metadata(info, path.stem, format="D4RL", file=path.name)
         with open_file(path) as file:
             arrays, mapped = _read_arrays(file, source, metadata.info.episode_limit)
+            if "timeouts" not in file:
+                note = {"timeouts": "not in the file; cut at the task's time limit"}
+                metadata = replace(metadata, made_with=metadata.made_with | note)
         return FlatEpisodes(path, arrays, metadata, mapped=mapped)
 
     def write(self, data: Episodes, target: str) -> list[str]:
@@ -132,8 +136,6 @@ def _read_arrays(file: h5py.File, source: Source, limit: int) -> tuple[dict[str,
 
 def _time_limits(terminals: np.ndarray, limit: int) -> np.ndarray:
     """(M,) bool: where an episode of a file without `timeouts` meets the limit, as D4RL cuts it."""
-    if not terminals.any():
-        return np.zeros(len(terminals), dtype=bool)
     rows = np.arange(len(terminals))
     starts = np.concatenate([[0], np.flatnonzero(terminals) + 1])
     steps = rows - starts[np.searchsorted(starts, rows, side="right") - 1]
