@@ -240,3 +240,38 @@ def test_what_is_neither_here_nor_there_is_one_line(tmp_path: Path) -> None:
         "DataError: minari:tests/nothing-v0 is not on this machine and could not be downloaded ("
     )
     assert done.stderr.count("\n") == 1
+
+
+FULL = """
+import resource, signal, sys
+import dataset
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sys.exit(dataset.main(["convert", sys.argv[1], sys.argv[2], f"--to={sys.argv[3]}"]))
+"""
+
+
+@pytest.mark.parametrize(("name", "target"), [("d4rl", "new/p.hdf5"), ("vault", "p.vlt/Replay")])
+def test_a_disk_that_gets_full_is_one_line_and_leaves_nothing(
+    tmp_path: Path, name: str, target: str
+) -> None:
+    out = tmp_path / target
+    paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    run = subprocess.run(
+        [sys.executable, "-c", FULL, str(PENDULUM), str(out), name],
+        env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stdout) == (2, ""), run.stderr
+    assert run.stderr.startswith(f"DataError: {out} could not be written: ")
+    assert run.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_d4rl_that_does_not_fit_is_refused_before_it_is_written(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data.disk.MARGIN", 2**62)
+    code, error = refuse(capsys, "convert", str(PENDULUM), str(tmp_path / "p.hdf5"))
+    assert code == 2
+    assert error.startswith(f"DataError: {tmp_path / 'p.hdf5'} does not fit: 0.1 MiB are to be")
+    assert not list(tmp_path.iterdir())
