@@ -1,13 +1,14 @@
 """python tests/fuzz.py --cases=100000 --seed=1: damaged files end in one line, or load unchanged.
 
-Small files of every format that is read are damaged one at a time: a byte is changed, the end is
-cut off, or something inside is deleted, renamed, retyped or reshaped. Then the file is opened,
-checked and read as `dataset.py check` and a training run do. Each case must end in one of
+Small files of our format and of those of HDF5 and Vault are damaged one at a time: a byte is
+changed, the end is cut off, or something inside is deleted, renamed, retyped or reshaped. Then the
+file is opened, checked and read as `dataset.py check` and a training run do. Each case must end in
 
   refused     a UserError of one line that names the file
   found       `check` has findings
   same        everything that was read equals the original
-  undetected  of a format without a checksum only: sound, but other numbers
+  undetected  sound, but other numbers or words, where no checksum covers them: other
+              formats, and the metadata of our version 1
 
 A crash, a hang, another exception, or a silently different set of our own format is a failure: it
 is printed with its case number, and the exit code is 1. The cases run in worker processes that are
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import resource
 import selectors
 import shutil
@@ -28,7 +30,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,15 +53,16 @@ from utils.errors import UserError
 
 HANG, START, MEMORY = 60, 600, 6 * 2**30  # seconds, seconds, bytes
 FAILURES = ("different", "exception", "crash or hang")
+ALL = ("metadata", "figures", "batch")
 SINGLE = "offline_data/gymnasium/Pendulum-v1/medium-replay.h5"
 
 
 class Base(NamedTuple):
-    """A sound file or folder and how it is opened; `sealed`: our format, whose checksum tells."""
+    """A sound file or folder, how it is opened, and what of it a checksum covers."""
 
     path: Path
     words: dict[str, Any]
-    sealed: bool
+    sealed: tuple[str, ...]
 
 
 class Outcome(NamedTuple):
@@ -76,18 +79,18 @@ def bases(folder: Path) -> list[Base]:
     for path, storage in ((plain, ()), (folder / "packed.h5", (True, True))):
         with EpisodeWriter(path, metadata, *storage) as writer:
             writer.append(random_batch(info=INFO), np.array([True, False, False, True]), 0, seed=1)
-    sources = [Base(plain, {}, True), Base(folder / "packed.h5", {}, True)]
+    sources = [Base(plain, {}, ALL), Base(folder / "packed.h5", {}, ALL)]
     shutil.copy(ROOT / "offline_data/two_step/random.h5", folder / "version_1.h5")
-    sources.append(Base(folder / "version_1.h5", {}, False))
+    sources.append(Base(folder / "version_1.h5", {}, ("figures", "batch")))
     words = {"env_config": "two_step"}
     for name in ("icq", "cfcql", "offpymarl", "vault"):
         target = folder / {"offpymarl": "parts", "vault": "game.vlt/Poor"}.get(name, f"{name}.h5")
         target.parent.mkdir(exist_ok=True)
         convert(RecordedEpisodes(plain), str(target), name)
-        sources.append(Base(target, words | {"wanted": name}, False))
+        sources.append(Base(target, words | {"wanted": name}, ()))
     flat = folder / "flat.hdf5"
     convert(RecordedEpisodes(ROOT / SINGLE), str(flat), "d4rl")
-    sources.append(Base(flat, {"env_config": "pendulum", "key": "Pendulum-v1"}, False))
+    sources.append(Base(flat, {"env_config": "pendulum", "key": "Pendulum-v1"}, ()))
     return sources
 
 
@@ -113,16 +116,17 @@ def run_case(base: Base, original: dict[str, Any], rng: np.random.Generator, wor
         found = find(data, 3)
         if found:
             return Outcome("found", f"{did}: {next(iter(found.lines()))}")
-        same = content_of(data) == original
+        content = content_of(data)
     except UserError as error:
         told = str(error)
         clear = "\n" not in told and (copy.name in told or copy.parent.name in told)
         return Outcome("refused" if clear else "exception", f"{did}: {told}")
     except Exception:
         return Outcome("exception", f"{did}: {traceback.format_exc()}")
-    if same:
+    if content == original:
         return Outcome("same", did)
-    return Outcome("different" if base.sealed else "undetected", did)
+    sealed = any(content[part] != original[part] for part in base.sealed)
+    return Outcome("different" if sealed else "undetected", did)
 
 
 def change_byte(path: Path, rng: np.random.Generator) -> str:
@@ -282,16 +286,41 @@ class Watched:
         """Begin with the first case that is left."""
         words = [f"--worker={self.left.start}:{self.left.stop}", f"--seed={self._seed}"]
         command = [sys.executable, __file__, *words, f"--folder={self._folder}"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.deadline = time.monotonic() + START
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        self._rest, self._deadline = b"", time.monotonic() + START
 
-    def lost(self) -> Outcome | None:
-        """Why the current case did not end, if it did not."""
-        if self.process.poll() is None and time.monotonic() < self.deadline:
-            return None
-        self.process.kill()
+    def heard(self) -> Iterator[list[Any]]:
+        """The cases told since, in their order; one that is not told any more as a failure.
+
+        A worker is judged when its pipe is at its end, never while lines may be left in it.
+        """
+        assert self.process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            if not selector.select(timeout=0.2):
+                if time.monotonic() > self._deadline:
+                    self.process.kill()  # a hang; the end of the pipe follows
+                return
+        told = os.read(self.process.stdout.fileno(), 65_536)
+        *lines, self._rest = (self._rest + told).split(b"\n")
+        for line in lines:
+            self._deadline = time.monotonic() + HANG
+            words = json.loads(line)
+            if isinstance(words, list):
+                self.left = range(words[0] + 1, self.left.stop)
+                yield words
+        if not told:
+            yield from self._ended()
+
+    def _ended(self) -> Iterator[list[Any]]:
         code = self.process.wait()
-        return Outcome("crash or hang", f"exit code {code}")
+        if not self.left:
+            return
+        case = self.left.start
+        self.left = range(case + 1, self.left.stop)
+        yield [case, "?", "crash or hang", f"exit code {code}"]
+        if self.left:
+            self.start()
 
 
 def run_all(cases: int, seed: int, jobs: int, folder: Path) -> Counter[tuple[str, str]]:
@@ -302,35 +331,13 @@ def run_all(cases: int, seed: int, jobs: int, folder: Path) -> Counter[tuple[str
     bar = tqdm(total=cases, unit=" cases", disable=not sys.stderr.isatty())
     while any(worker.left for worker in workers):
         for worker in workers:
-            for case, name, kind, told in _heard(worker):
-                worker.left = range(case + 1, worker.left.stop)
+            for case, name, kind, told in worker.heard() if worker.left else ():
                 _count(counts, case, name, kind, told)
                 bar.update()
-            lost = worker.lost() if worker.left else None
-            if lost:
-                case = worker.left.start
-                _count(counts, case, "?", *lost)
-                worker.left = range(case + 1, worker.left.stop)
-                if worker.left:
-                    worker.start()
     bar.close()
     for worker in workers:
         worker.process.wait()
     return counts
-
-
-def _heard(worker: Watched) -> list[list[Any]]:
-    """The cases that a worker has told since, waiting a little."""
-    assert worker.process.stdout is not None
-    with selectors.DefaultSelector() as selector:
-        selector.register(worker.process.stdout, selectors.EVENT_READ)
-        if not selector.select(timeout=0.2):
-            return []
-    line = worker.process.stdout.readline()
-    if line:
-        worker.deadline = time.monotonic() + HANG
-    told = json.loads(line or "[]")
-    return [told] if isinstance(told, list) and told else []
 
 
 def _count(counts: Counter[tuple[str, str]], case: int, name: str, kind: str, told: str) -> None:

@@ -175,7 +175,7 @@ def test_a_level_that_cannot_be_made(runs: list[str], tmp_path: Path, capsys: Ca
 def test_mistakes_are_one_line_with_the_error_s_exit_code(tmp_path: Path, capsys: Capture) -> None:
     envs = ", ".join(available("envs"))
     missing, out = tmp_path / "no.h5", f"--out={tmp_path / 'out'}"
-    is_missing = "is missing; make it with src/dataset.py record, or set dataset="
+    is_missing = "is missing; make it with src/dataset.py, or name another file"
     for argv, expected in (
         (["inspect", str(missing)], (2, f"DataError: {missing} {is_missing}")),
         (["check", str(missing)], (2, f"DataError: {missing} {is_missing}")),

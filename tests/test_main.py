@@ -207,7 +207,7 @@ MISTAKES = {
     ),
     "missing data": (
         ["dataset=/nowhere.h5"],
-        "DataError: /nowhere.h5 is missing; make it with src/dataset.py record, or set dataset=",
+        "DataError: /nowhere.h5 is missing; make it with src/dataset.py, or name another file",
     ),
     "an unwritable place": (
         ["local_results_path=/dev/null/x"],

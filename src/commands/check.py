@@ -53,7 +53,7 @@ def _check(args: argparse.Namespace) -> int:
 def _check_one(args: argparse.Namespace, name: str) -> int:
     from data.checks import find
 
-    data = open_named(args, name)
+    data = open_named(args, name, compare=True)
     found = find(data, args.limit)
     _compare_environment(args, data, found)
     for line in found.lines():
@@ -79,11 +79,12 @@ def _compare_environment(args: argparse.Namespace, data: Episodes, found: Findin
     """With the one that the flags name, if they name any."""
     from data.check import environment_differs
     from data.findings import Finding, Kind
+    from data.read import RecordedEpisodes
     from envs import REGISTRY as env_REGISTRY
     from utils.config import COMMAND_LINE, check_env_args, default_env_args, env_values
 
     given = env_args(args.words, args.command)
-    if not (args.env_config or given):
+    if not (args.env_config or given or (args.key and isinstance(data, RecordedEpisodes))):
         return
     env, values = data.metadata.env, data.metadata.env_args
     if args.env_config:

@@ -46,11 +46,13 @@ def _inspect(args: argparse.Namespace) -> int:
     if picture is not None:
         _check_picture(picture)
     cards = [_card(args, name) for name in args.files]
+    sys.stdout.write(_json(cards) if args.json else f"{_text(cards)}\n")
     if picture is not None:
         from data.card_picture import draw
 
         draw(cards, picture)
-    sys.stdout.write(_json(cards) if args.json else f"{_text(cards)}\npicture: {picture}\n")
+    if not args.json:
+        sys.stdout.write(f"picture: {picture}\n")
     return 0
 
 
@@ -86,10 +88,10 @@ def _beside(sources: list[str]) -> Path:
     """The picture of a file lies beside it, that of `minari:ID` here."""
     first, one = sources[0], len(sources) == 1
     if first.startswith("minari:"):
-        return Path(
-            f"{first.removeprefix('minari:').replace('/', '_')}.png" if one else "cards.png"
-        )
-    return Path(first).with_suffix(".png") if one else Path(first).parent / "cards.png"
+        return Path(f"{first.removeprefix('minari:').replace('/', '_')}.png" if one else CARDS)
+    if one and Path(first).is_dir():  # a vault's name may have a point
+        return Path(f"{first.rstrip('/')}.png")
+    return Path(first).with_suffix(".png") if one else Path(first).parent / CARDS
 
 
 def _check_picture(picture: Path) -> None:

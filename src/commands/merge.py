@@ -28,7 +28,9 @@ def add(commands: Any) -> None:
     for parser in (merge, subsample, mix):
         parser.add_argument("--out", type=Path, required=True, help="the new file")
         parser.add_argument("--compress", action="store_true", help="for shipping: smaller, slower")
-        parser.add_argument("--float16", action="store_true", help="obs and state in half precision")
+        parser.add_argument(
+            "--float16", action="store_true", help="obs and state in half precision"
+        )
     for parser in (subsample, mix):
         parser.add_argument("--seed", type=int, default=1, help="of what is drawn")
 
@@ -56,6 +58,8 @@ def _mix(args: argparse.Namespace) -> int:
 
 def _told(args: argparse.Namespace, episodes: int) -> int:
     sys.stdout.write(f"wrote {args.out}: {episodes} episodes\n")
+    if args.float16:
+        sys.stdout.write("not in it: obs and state beyond half precision\n")
     return 0
 
 
@@ -111,6 +115,8 @@ def _shares(files: list[str], episodes: int | None) -> tuple[list[Path], list[An
     said = [_share(name) for name in files]
     paths, counts = [path for path, _ in said], [count for _, count in said]
     if episodes is None:
+        if 0 in counts:
+            raise ConfigError("FILE=EPISODES: EPISODES must be 1 or more")
         if not all(counts):
             raise ConfigError("mix needs --episodes=N, or FILE=EPISODES for each file")
         return paths, [Choice(count) for count in counts]

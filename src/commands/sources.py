@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from utils.errors import ConfigError
+from utils.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from data.read import Episodes
 
 
 def add_source_flags(parser: argparse.ArgumentParser) -> None:
@@ -22,19 +25,31 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def open_named(args: argparse.Namespace, name: str, stream: bool = True) -> Any:
-    """The recorded episodes called `name`, with what the flags tell of them."""
-    from data.formats import open_source
+def open_named(args: argparse.Namespace, name: str, compare: bool = False) -> Episodes:
+    """The recorded episodes called `name`, with what the flags tell of them.
 
-    return open_source(
-        name,
-        args.wanted if "wanted" in args else "",
-        args.env_config,
-        args.key,
-        env_args(args.words, args.command),
-        args.trust_pickle,
-        stream,
-    )
+    A file of our format says itself what it is of: flags that tell it are refused, unless the
+    caller is to `compare` them.
+    """
+    from data.formats import open_source
+    from data.read import RecordedEpisodes
+
+    given = env_args(args.words, args.command)
+    wanted = args.wanted if "wanted" in args else ""
+    data = open_source(name, wanted, args.env_config, args.key, given, args.trust_pickle)
+    if isinstance(data, RecordedEpisodes) and not compare:
+        _refuse_flags(args, data)
+    return data
+
+
+def _refuse_flags(args: argparse.Namespace, data: Episodes) -> None:
+    recorded = data.metadata.env_args
+    theirs = recorded.get("map_name") or recorded.get("key") or data.metadata.env
+    if args.key and args.key != theirs:
+        raise DataError(f"{data.path} is of {theirs}, not of --key={args.key}")
+    told = [f"--env-config={args.env_config}"] * bool(args.env_config) + args.words
+    if told:
+        raise ConfigError(f"{data.path} says itself what it is of; leave out {' '.join(told)}")
 
 
 def env_args(words: list[str], command: str) -> dict[str, Any]:

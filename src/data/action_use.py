@@ -34,8 +34,8 @@ class Choices:
 
     @property
     def entropy_share(self) -> float:
-        """Of the log of `available`: 1 where all actions are equally frequent."""
-        return self.entropy / math.log(self.available) if self.decisions else 0.0
+        """Of the log of the number of actions: 1 where all are equally frequent at every step."""
+        return self.entropy / math.log(len(self.shares)) if self.decisions else 0.0
 
 
 @dataclass(frozen=True)

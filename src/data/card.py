@@ -30,7 +30,7 @@ DEFINITIONS = {
     "entropy": "of the actions taken, given the agent and the time step, mean over decisions (steps"
     " at which an agent has more than one available action); it ignores what the policies see, and "
     "so it is an upper bound of their entropy given the history; too low where episodes are few; "
-    "its share is of the log of the mean number of available actions",
+    "its share is of the log of the number of actions",
 }
 """Figure -> what it is, for whoever reads a card."""
 

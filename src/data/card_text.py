@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from data.card import DEFINITIONS, QUANTILES, Card, labels, spread
@@ -38,13 +38,18 @@ def text(cards: Sequence[Card]) -> str:
 
 def flat(values: dict[str, Any]) -> str:
     """Facts as KEY=VALUE in one line; what several say, a package's version, is said once."""
-    parts = {}
+    return " ".join(dict.fromkeys(_parts(values)))
+
+
+def _parts(values: dict[str, Any]) -> Iterator[str]:
     for key, value in values.items():
         if isinstance(value, dict):
-            parts[flat(value)] = None
+            yield from _parts(value)
+        elif isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
+            for i, inner in enumerate(value):
+                yield f"{key}[{i}]=({flat(inner)})"
         else:
-            parts[f"{key}={value:.2f}" if isinstance(value, float) else f"{key}={value}"] = None
-    return " ".join(dict.fromkeys(" ".join(parts).split(" ")))
+            yield f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
 
 
 def _facts(card: Card) -> dict[str, str]:
@@ -84,7 +89,7 @@ def _entropy(card: Card) -> dict[str, str]:
     choices = card.choices
     if choices is None:
         return {}
-    share = f"{choices.entropy_share:.1%} of log {choices.available:.2f}"
+    share = f"{choices.entropy_share:.1%} of log {len(choices.shares)}"
     return {
         "decisions": f"{choices.decisions:,}, of {choices.available:.2f} available actions",
         "entropy": f"{choices.entropy:.3f} nats ({share})",

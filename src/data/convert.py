@@ -19,15 +19,18 @@ def convert(data: Episodes, target: str, wanted: str = "", storage: Storage = EX
     wanted: its format, where its name should not tell it.
     """
     form = format_for(target, wanted)
-    _refuse_source(data, target)
+    _refuse_present(data, target)
     check_episodes(data)
     if not isinstance(form, Ours):
         return form.write(data, target)
-    with EpisodeWriter(Path(target), data.metadata, *storage) as writer:
+    with EpisodeWriter(Path(target), data.metadata, *storage, keep=False) as writer:
         copy_episodes(writer, data)
     return ["obs and state beyond half precision"] if storage.half else []
 
 
-def _refuse_source(data: Episodes, target: str) -> None:
-    if Path(target).resolve() == data.path.resolve():
-        raise DataError(f"{target} is the source; choose another name")
+def _refuse_present(data: Episodes, target: str) -> None:
+    path, source = Path(target).resolve(), data.path.resolve()
+    if path == source or path.is_relative_to(source):
+        raise DataError(f"{target} is the source or in it; choose another name")
+    if path.exists():
+        raise DataError(f"{target} is there already; choose another name or delete it")

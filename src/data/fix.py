@@ -12,9 +12,9 @@ import numpy as np
 
 from data.checks import find
 from data.findings import Findings, Kind
-from data.merge import PIECE
+from data.merge import copy_episodes
 from data.read import Episodes, RecordedEpisodes
-from data.schema import Metadata
+from data.schema import HALF, Metadata
 from data.write import EpisodeWriter
 from utils.errors import DataError
 
@@ -76,12 +76,9 @@ def _one_end(data: Episodes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _write(path: Path, source: Episodes, kept: np.ndarray, metadata: Metadata) -> None:
-    half = source.steps["obs"].dtype == np.float16
-    with EpisodeWriter(path, metadata, half=half) as writer:
-        for start in range(0, len(kept), PIECE):
-            index = kept[start : start + PIECE]
-            facts = {k: source.episodes[k][index] for k in ("battle_won", "policy", "seed", "slot")}
-            writer.append_with(source.read(index), facts)
+    half = all(source.steps[name].dtype == np.float16 for name in HALF)
+    with EpisodeWriter(path, metadata, half=half, keep=False) as writer:
+        copy_episodes(writer, source, index=kept)
 
 
 def _metadata(data: Episodes, mended: Sequence[str]) -> Metadata:

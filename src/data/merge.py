@@ -9,13 +9,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data.check import check_checksum, check_environment, check_episodes
+from data.check import check_episodes, environment_differs
+from data.checks.ends import check_policies
 from data.read import Episodes, RecordedEpisodes
-from data.schema import Metadata
+from data.schema import EPISODES, Metadata
 from data.write import EXACT, EpisodeWriter, Storage
 from utils.errors import DataError
 
 PIECE = 64  # episodes copied at once
+MOST_POLICIES = np.iinfo(EPISODES["policy"]).max + 1
+UNKNOWN: list[dict[str, Any]] = [{"algorithm": "unknown"}]
+"""The policies of a file that names none."""
 
 
 class Part(NamedTuple):
@@ -75,7 +79,7 @@ def copy_episodes(
     for start in range(0, len(every), PIECE):
         piece = every[start : start + PIECE]
         facts = {k: source.episodes[k][piece] for k in ("battle_won", "policy", "seed", "slot")}
-        facts["policy"] = facts["policy"] + offset
+        facts["policy"] = facts["policy"].astype(np.int64) + offset
         writer.append_with(source.read(piece), facts)
 
 
@@ -90,7 +94,8 @@ def _drawn(path: Path, choice: Choice, rng: np.random.Generator) -> Part:
 
 
 def _told(choice: Choice, seed: int) -> dict[str, Any]:
-    return {"seed": seed} | ({"returns": [choice.low, choice.high]} if choice.bounded else {})
+    bounds = [value if np.isfinite(value) else None for value in (choice.low, choice.high)]
+    return {"seed": seed} | ({"returns": bounds} if choice.bounded else {})
 
 
 def _combine(parts: Sequence[Part], out: Path, storage: Storage, how: dict[str, Any]) -> int:
@@ -98,11 +103,11 @@ def _combine(parts: Sequence[Part], out: Path, storage: Storage, how: dict[str, 
         raise DataError(f"{out} is one of the files that it is made of; choose another --out")
     metadata = _metadata(parts, out, how)
     episodes, offset = 0, 0
-    with EpisodeWriter(out, metadata, *storage) as writer:
+    with EpisodeWriter(out, metadata, *storage, keep=False) as writer:
         for path, chosen in parts:
             source = RecordedEpisodes(path, stream=True)
             copy_episodes(writer, source, offset, chosen)
-            offset += len(source.metadata.policies)
+            offset += len(source.metadata.policies or UNKNOWN)
             episodes += len(source) if chosen is None else len(chosen)
     return episodes
 
@@ -121,23 +126,29 @@ def _metadata(parts: Sequence[Part], out: Path, how: dict[str, Any]) -> Metadata
         taken = {} if chosen is None else {"episodes": len(chosen), "of": len(source)}
         origins.append(origin | taken | source.metadata.made_with)
     every = [metadata for _, metadata in found.values()]
+    policies = [policy for metadata in every for policy in metadata.policies or UNKNOWN]
+    if len(policies) > MOST_POLICIES:
+        raise DataError(f"{out} would be of {len(policies)} policies, {MOST_POLICIES} are possible")
     return replace(
         every[0],
         quality=out.stem,
-        policies=[policy for metadata in every for policy in metadata.policies],
+        policies=policies,
         made_with={"merged": origins} | how,
     )
 
 
 def _checked(path: Path) -> RecordedEpisodes:
     source = RecordedEpisodes(path, stream=True)
-    check_episodes(source)
-    check_checksum(source)
+    check_episodes(source)  # and the checksum
+    for finding in check_policies(source):
+        raise DataError(f"{path}: {finding.text}")
     return source
 
 
 def _check_same(source: RecordedEpisodes, path: Path, first: Metadata) -> None:
-    check_environment(source, first.env, first.env_args, first.info)
+    difference = environment_differs(source, first.env, first.env_args, first.info, str(path))
+    if difference:
+        raise DataError(f"{source.path} {difference}")
     if source.metadata.licence != first.licence:
         raise DataError(
             f"{source.path} has the licence {source.metadata.licence}, {path} {first.licence}"

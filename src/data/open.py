@@ -19,25 +19,24 @@ def open_file(path: Path) -> Iterator[h5py.File]:
     try:
         with _open(path) as file:
             yield file
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        MemoryError,
-    ) as error:
+    except MemoryError as error:
+        raise DataError(
+            f"{path} is compressed and does not fit into memory unpacked ({error}); make one "
+            "that is read from the disk: python src/dataset.py merge FILE --out NEW.h5"
+        ) from error
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} is damaged ({reason}); record or copy it again") from error
 
 
 def _open(path: Path) -> h5py.File:
+    if path.is_dir():
+        raise DataError(f"{path} is a folder without recorded episodes of a format known here")
     if not path.is_file():
         partial = path.with_name(path.name + ".incomplete")
         if partial.is_file():
             raise DataError(f"{path} is not there, only {partial}: its recording was interrupted")
-        raise DataError(f"{path} is missing; make it with src/dataset.py record, or set dataset=")
+        raise DataError(f"{path} is missing; make it with src/dataset.py, or name another file")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes); record or copy it again")
     try:

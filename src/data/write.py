@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -12,6 +14,7 @@ import h5py
 import numpy as np
 
 from components.episode_batch import EpisodeBatch
+from data.disk import require_space
 from data.schema import BITS, EPISODES, FORMAT, HALF, VERSION, Digest, Metadata, stored_shapes
 from utils.errors import DataError
 
@@ -36,13 +39,20 @@ class EpisodeWriter:
 
     The packed file is contiguous, to be memory-mapped, or gzip-compressed for shipping. Memory
     does not grow with the number of episodes. A file of that name is replaced at `close` only.
-    With `half` obs and state are float16; DataError where that cannot hold them.
+    With `half` obs and state are float16; DataError where that cannot hold them. What was collected
+    until an error is left only with `keep`: a recording's, which says that it is incomplete.
     """
 
     def __init__(
-        self, path: Path, metadata: Metadata, compress: bool = False, half: bool = False
+        self,
+        path: Path,
+        metadata: Metadata,
+        compress: bool = False,
+        half: bool = False,
+        keep: bool = True,
     ) -> None:
         self.path, self._metadata, self._compress, self._half = path, metadata, compress, half
+        self._keep = keep
         path.parent.mkdir(parents=True, exist_ok=True)
         self._work_path = path.with_name(path.name + ".incomplete")
         self._shapes = stored_shapes(metadata.info, half)
@@ -73,34 +83,36 @@ class EpisodeWriter:
         if BITS in self._shapes:
             flat = tensors["avail_actions"].reshape(*rows.shape, -1)
             tensors[BITS] = np.packbits(flat, axis=-1)
-        for name in self._shapes:
-            _extend(self._file[f"steps/{name}"], tensors[name][rows])
+        columns = {f"steps/{name}": tensors[name][rows] for name in self._shapes}
         facts = facts | {
             "length": lengths,
             "return": batch.returns.numpy(),
             "terminated": (tensors["terminated"] & tensors["mask"]).any(1),
             "truncated": (tensors["truncated"] & tensors["mask"]).any(1),
         }
-        for name in EPISODES:
-            _extend(self._file[f"episodes/{name}"], facts[name])
-        self._file.flush()
+        columns |= {f"episodes/{name}": facts[name] for name in EPISODES}
+        require_space(self._work_path, sum(values.nbytes for values in columns.values()))
+        with self._one_line():
+            for name, values in columns.items():
+                _extend(self._file[name], values)
+            self._file.flush()
 
     def close(self) -> None:
         """Pack what was collected and put it in its place."""
         packing = self.path.with_name(self.path.name + ".packing")
         try:
-            with h5py.File(packing, "w", libver="latest") as packed:
-                self._stamp(packed, complete=False)
-                packed.attrs["sha256"] = self._pack(packed)
-                packed.attrs["complete"] = True
-            self._file.close()
-            with packing.open("rb") as file:
-                os.fsync(file.fileno())
-            packing.replace(self.path)
-            self._work_path.unlink()
-        except OSError as error:
+            with self._one_line():
+                with h5py.File(packing, "w", libver="latest") as packed:
+                    self._stamp(packed, complete=False)
+                    packed.attrs["sha256"] = self._pack(packed)
+                    packed.attrs["complete"] = True
+                self._file.close()
+                with packing.open("rb") as file:
+                    os.fsync(file.fileno())
+                packing.replace(self.path)
+                self._work_path.unlink()
+        finally:
             packing.unlink(missing_ok=True)
-            raise DataError(f"{self.path} could not be written: {error}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -113,8 +125,20 @@ class EpisodeWriter:
     ) -> None:
         if kind is None:
             self.close()
-        else:
+            return
+        with contextlib.suppress(OSError, RuntimeError):  # what it holds may not fit on the disk
             self._file.close()
+        if not self._keep:
+            self._work_path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _one_line(self) -> Iterator[None]:
+        """Whatever HDF5 says of a disk is a DataError."""
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"{self.path} could not be written: {reason}") from error
 
     def _check_half(self, tensors: dict[str, np.ndarray], rows: np.ndarray) -> None:
         for name in HALF if self._half else ():
@@ -143,6 +167,7 @@ class EpisodeWriter:
             target = packed.create_dataset(name, source.shape, source.dtype, **layout)
             for start in range(0, len(source), rows):
                 piece = source[start : start + rows]
+                require_space(self.path, piece.nbytes)
                 target[start : start + len(piece)] = piece
                 digest.update(name, piece)
         return digest.hexdigest()

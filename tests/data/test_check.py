@@ -166,7 +166,7 @@ def test_missing_metadata(good: Path, name: str) -> None:
 
 def test_missing(tmp_path: Path) -> None:
     path = tmp_path / "no.h5"
-    expected = f"{path} is missing; make it with src/dataset.py record, or set dataset="
+    expected = f"{path} is missing; make it with src/dataset.py, or name another file"
     assert refuse(path) == expected
 
 

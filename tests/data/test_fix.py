@@ -225,7 +225,7 @@ def test_every_file_is_told_of_and_the_worst_is_the_exit_code(
         f"{bad}: no episode ends by termination, yet 20 of 40 are cut before 7 steps: were "
         "terminals dropped?; values bootstrap beyond every end"
     )
-    missing = f"DataError: {none} is missing; make it with src/dataset.py record, or set dataset="
+    missing = f"DataError: {none} is missing; make it with src/dataset.py, or name another file"
     assert run(capsys, bad, good) == (1, [wrong, sound], [])
     assert run(capsys, none, bad, good) == (2, [wrong, sound], [missing])
     assert run(capsys, bad, none) == (2, [wrong], [missing])

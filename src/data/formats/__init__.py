@@ -89,9 +89,7 @@ def open_source(
     """
     form = format_of(name, wanted)
     if isinstance(form, Ours):
-        data = RecordedEpisodes(Path(name), stream)
-        _check_key(data, key)
-        return data
+        return RecordedEpisodes(Path(name), stream)
     env = env_values(env_config or form.env_config)
     given = dict(env_args or {})
     check_env_args(given, env["env_args"], COMMAND_LINE)
@@ -99,13 +97,6 @@ def open_source(
     if which and (key or which[0] not in given):
         given[which[0]] = key or form.key_of(name)  # "" where nothing tells: no default is taken
     return form.read(Source(name, env["env"], env["env_args"] | given, stream, trust_pickle))
-
-
-def _check_key(data: Episodes, key: str) -> None:
-    env_args = data.metadata.env_args
-    theirs = env_args.get("map_name") or env_args.get("key") or data.metadata.env
-    if key and key != theirs:
-        raise DataError(f"{data.path} is of {theirs}, not of --key={key}")
 
 
 def unlearnt_settings(env_config: str, key: str, updates: dict[str, Any]) -> Settings:
