@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from batches import INFO, random_batch
 from recordings import Capture, record_poor, record_random, refuse
 
 import dataset
+from data import disk
 from data.read import RecordedEpisodes
-from data.schema import EPISODES, STEPS
+from data.schema import EPISODES, STEPS, Metadata
+from data.write import EpisodeWriter
 from utils.config import ROOT
 
 
@@ -191,3 +195,43 @@ def test_what_cannot_be_drawn_is_one_line(
     argv = [word.format(file=GOOD) for word in words]
     assert refuse(capsys, *argv, f"--out={out}") == (2, message.format(file=GOOD))
     assert not out.exists()
+
+
+def written(path: Path, env: str, policies: int, played: int, n_actions: int = 4) -> Path:
+    """Four random episodes, all of policy `played`."""
+    info = replace(INFO, n_actions=n_actions)
+    named = [{"algorithm": f"{path.stem}_{i}"} for i in range(policies)]
+    with EpisodeWriter(path, Metadata(env, {}, info, "poor", named)) as writer:
+        writer.append(random_batch(info=info), np.zeros(4, dtype=bool), played, seed=len(path.stem))
+    return path
+
+
+def test_policies_keep_their_origin_however_many(tmp_path: Path, capsys: Capture) -> None:
+    many = written(tmp_path / "many.h5", "game", 20_000, 19_999)
+    none = written(tmp_path / "none_named.h5", "game", 0, 0)
+    few = written(tmp_path / "few_policies.h5", "game", 3, 2)
+    out = tmp_path / "out.h5"
+    assert dataset.main(["merge", str(none), str(many), str(few), f"--out={out}"]) == 0
+    merged = RecordedEpisodes(out)
+    of = [merged.metadata.policies[i]["algorithm"] for i in merged.episodes["policy"]]
+    assert of == ["unknown"] * 4 + ["many_19999"] * 4 + ["few_policies_2"] * 4
+    others = written(tmp_path / "others.h5", "game", 20_000, 0)
+    code, message = refuse(capsys, "merge", str(many), str(others), f"--out={tmp_path / 'x.h5'}")
+    assert (code, message) == (
+        2, f"DataError: {tmp_path / 'x.h5'} would be of 40000 policies, 32768 are possible"
+    )  # fmt: skip
+    wrong = written(tmp_path / "wrong.h5", "game", 1, 2)
+    code, message = refuse(capsys, "merge", str(wrong), str(few), f"--out={tmp_path / 'x.h5'}")
+    assert message == f"DataError: {wrong}: episode 0 is of policy 2, the file describes 0..0"
+
+
+def test_what_does_not_fit_on_the_disk_is_one_line(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "MARGIN", 2**60)  # as if the disk had no room
+    out = tmp_path / "out.h5"
+    code, message = refuse(capsys, "merge", str(POOR), f"--out={out}")
+    assert code == 2
+    assert message.startswith(f"DataError: {out}.incomplete does not fit: ")
+    assert message.endswith("make room, or choose another folder")
+    assert list(tmp_path.iterdir()) == []

@@ -92,9 +92,8 @@ def _json(attributes: Any, name: str, kind: type) -> Any:
 def step_shapes(info: EnvInfo) -> dict[str, tuple[tuple[int, ...], Any]]:
     """Field -> (shape of one row, smallest exact dtype). What has no elements is not stored."""
     n, a = info.n_agents, info.n_actions
-    actions = (
-        ((n, a), np.float32) if info.continuous else ((n,), np.uint8 if a <= 256 else np.int16)
-    )
+    whole = np.uint8 if a <= 256 else np.int16 if a <= 2**15 else np.int32
+    actions = ((n, a), np.float32) if info.continuous else ((n,), whole)
     return {
         "obs": ((n, info.obs_shape), np.float32),
         "state": ((info.state_shape,), np.float32),

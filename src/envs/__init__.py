@@ -22,6 +22,9 @@ REGISTRY = Registry(
 
 
 def game_of(env: str, env_args: dict[str, Any]) -> dict[str, Any]:
-    """What data, checkpoints and runs must agree in: the environment and what changes its game."""
-    free = REGISTRY[env].FREE_ARGS
+    """What data, checkpoints and runs must agree in: the environment and what changes its game.
+
+    Of an environment that is not known here everything counts.
+    """
+    free = REGISTRY[env].FREE_ARGS if env in REGISTRY else frozenset[str]()
     return {"env": env} | {key: value for key, value in env_args.items() if key not in free}

@@ -166,7 +166,9 @@ def test_row_t_is_the_final_observation_and_the_action_taken_there(tmp_path: Pat
             assert file["steps/rewards"][last[i]] == 0
 
 
-@pytest.mark.parametrize(("n_actions", "dtype"), [(4, "uint8"), (256, "uint8"), (257, "int16")])
+@pytest.mark.parametrize(
+    ("n_actions", "dtype"), [(4, "uint8"), (256, "uint8"), (257, "int16"), (40_000, "int32")]
+)
 def test_the_smallest_exact_types(tmp_path: Path, n_actions: int, dtype: str) -> None:
     info = replace(INFO, n_actions=n_actions)
     batch = random_batch(info=info)
