@@ -16,6 +16,9 @@ from making import NO_COMMIT, Makers, bytes_in, makers
 from recordings import Capture
 
 import dataset
+from data.make_files import Job
+from data.make_recipe import read_recipe
+from data.make_stages import Train
 from data.read import RecordedEpisodes
 from utils.config import CONFIG_DIR
 
@@ -77,7 +80,9 @@ def make(capsys: Capture, monkeypatch: pytest.MonkeyPatch, argv: list[str]) -> t
     for name, value in NO_COMMIT.items():
         monkeypatch.setenv(name, value)
     capsys.readouterr()
-    return (dataset.main(argv), *capsys.readouterr())
+    code = dataset.main(argv)
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
 
 
 def test_a_recipe_makes_every_level_and_their_mix(made: Made) -> None:
@@ -108,6 +113,93 @@ def test_made_again_nothing_is_done(
     assert {p: p.stat().st_mtime_ns for p in made.work.rglob("*.th")} == times
     code, out, _ = make(capsys, monkeypatch, words(recipe, made.out, made.results, "--dry-run"))
     assert out.count("done") == 6
+
+
+def test_without_its_trainings_a_whole_set_is_left_as_it_is(
+    made: Made, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, results, recipe = tmp_path / "out", tmp_path / "none", made.out.parent / "recipe/tiny.yaml"
+    shutil.copytree(made.out, out)
+    code, shown, _ = make(capsys, monkeypatch, words(recipe, out, results, "--dry-run"))
+    assert (code, shown.count("not needed, every level is there")) == (0, 3)
+    assert not results.exists()
+    code, _, error = make(capsys, monkeypatch, words(recipe, out, results))
+    assert (code, error) == (0, "")
+    assert bytes_in(out) == bytes_in(made.out)
+    assert set(bytes_in(results / "recipes/tiny")) == {"recipe.json"}
+
+
+def test_a_commit_in_between_changes_no_byte(
+    made: Made, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, results, recipe = tmp_path / "out", tmp_path / "results", made.out.parent / "recipe"
+    shutil.copytree(made.results, results)
+    monkeypatch.setenv("ICQ_COMMIT", "another")
+    code, _, error = make(capsys, monkeypatch, words(recipe / "tiny.yaml", out, results))
+    assert (code, error) == (0, "")
+    assert bytes_in(out) == bytes_in(made.out)
+
+
+def test_what_another_yaml_says_is_compared_as_well(
+    made: Made, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = made.out.parent / "recipe/tiny.yaml"
+    path, argv = made.work / "recipe.json", words(recipe, made.out, made.results)
+    before = path.read_text()
+    mend = "give another folder with --results, or delete that one\n"
+    for text, line in (
+        (before.replace('"gamma": 0.99', '"gamma": 0.9'), f"ConfigError: {made.work} was begun "
+         f"with gamma=0.9, {recipe} now says gamma=0.99; {mend}"),
+        ("[]", f"DataError: {path} is damaged; {made.work} may be another recipe's; {mend}"),
+    ):  # fmt: skip
+        path.write_text(text)
+        assert make(capsys, monkeypatch, argv) == (2, "", line)
+    path.write_text(before)
+    measured = made.work / "measured.json"
+    before = measured.read_text()
+    for text in ("[]", "{", '{"seed_1/32": {}}'):
+        measured.write_text(text)
+        code, _, error = make(capsys, monkeypatch, argv)
+        advice = "delete it: what it held is measured again"
+        assert (code, error) == (2, f"DataError: {measured} is damaged; {advice}\n")
+    measured.write_text(before)
+
+
+def test_an_unusable_folder_is_found_before_the_training(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("notes")
+    argv = words(TINY, tmp_path / "file/out", tmp_path / "results")
+    assert make(capsys, monkeypatch, argv) == (
+        2, "",
+        f"ConfigError: nothing can be written in {tmp_path}/file/out: Not a directory; give "
+        "another folder with --out\n",
+    )  # fmt: skip
+    assert not list((tmp_path / "results").rglob("recipe.json"))
+
+
+def test_two_recipes_of_one_name(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = changed(tmp_path / "a"), changed(tmp_path / "b")
+    results = tmp_path / "results"
+    argv = ["make", str(first), str(second), f"--results={results}"]
+    assert make(capsys, monkeypatch, argv) == (
+        2, "",
+        f"ConfigError: {first} and {second} would both be trained in {results}/recipes/tiny; "
+        "rename one, or make them one by one with another --results\n",
+    )  # fmt: skip
+
+
+def test_only_checkpoints_are_removed(tmp_path: Path) -> None:
+    job = Job(read_recipe(str(TINY)), tmp_path, tmp_path / "out")
+    names = ["32", "64", ".96.partial", ".32.old", "notes", "64.bak", ".mine"]
+    for name in names:
+        (job.run_of(1) / name).mkdir(parents=True)
+    (job.run_of(1) / "96").write_text("a file")
+    Train(job, 1)._forget_after(32)
+    left = {path.name for path in job.run_of(1).iterdir()}
+    assert left == {"32", "notes", "64.bak", ".mine", "96"}
 
 
 def test_dry_run_makes_nothing(
@@ -206,7 +298,19 @@ def test_two_at_once(
         )
         return True
 
-    assert maker.run(argv, second_is_refused) == -signal.SIGKILL
+    def other_is_refused() -> bool:
+        if not second_is_refused():
+            return False
+        other = words(recipe, tmp_path / "out", tmp_path / "other")
+        code, _, error = make(capsys, monkeypatch, other)
+        assert (code, error) == (
+            2,
+            f"ConfigError: another data set is being made in {tmp_path / 'out'} already; wait for "
+            "it, or give another folder with --out\n",
+        )
+        return True
+
+    assert maker.run(argv, other_is_refused) == -signal.SIGKILL
 
 
 def test_a_recipe_that_was_changed_is_refused(

@@ -5,23 +5,25 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
-from data.make_files import Job, check_files, opened, read_json, remove_leftovers, write_json
+from data.make_files import Job, begin, check_begun, check_files, opened, remove_leftovers
 from data.make_progress import Whole
-from data.make_recipe import Recipe, difference, read_recipe
+from data.make_recipe import Recipe, read_recipe
 from data.make_stages import Stage, UnfilledError, stages_of
 from envs import REGISTRY as env_REGISTRY
 from utils.config import ROOT
 from utils.errors import ConfigError, DataError, exit_code_of
 from utils.logging import console
 
-BEGUN = "recipe.json"
+LOCK = ".lock"
 BLOCK = 2**20  # bytes
 
 
@@ -31,6 +33,7 @@ def make_all(args: argparse.Namespace) -> int:
     Whatever can be wrong with any of them is found before the first is begun.
     """
     jobs = [_job(read_recipe(word), args) for word in dict.fromkeys(args.recipes)]
+    _check_apart(jobs)
     for job in jobs:
         _check(job)
         if not args.dry_run:
@@ -40,6 +43,9 @@ def make_all(args: argparse.Namespace) -> int:
         for job in jobs:
             _show(job)
         return 0
+    for job in jobs:
+        _check_writable(job.work, "--results")
+        _check_writable(job.out, "--out")
     codes = []
     for job in jobs:
         codes.append(exit_code_of(partial(_make, job)))
@@ -59,13 +65,32 @@ def _job(recipe: Recipe, args: argparse.Namespace) -> Job:
 
 def _check(job: Job) -> None:
     """What was begun and what is there already must be this recipe's."""
-    begun, ours = read_json(job.work / BEGUN), job.recipe.trained_with()
-    if begun and (key := difference(begun, ours)):
-        raise ConfigError(
-            f"{job.work} was begun with {key}={begun.get(key)}, {job.recipe.source} now says "
-            f"{key}={ours.get(key)}; give another folder with --results, or delete that one"
-        )
+    check_begun(job)
     check_files(job)
+
+
+def _check_apart(jobs: list[Job]) -> None:
+    """ConfigError where two recipes would train in one folder."""
+    first: dict[Path, Job] = {}
+    for job in jobs:
+        other = first.setdefault(job.work, job).recipe
+        if other is not job.recipe:
+            raise ConfigError(
+                f"{other.source} and {job.recipe.source} would both be trained in {job.work}; "
+                "rename one, or make them one by one with another --results"
+            )
+
+
+def _check_writable(folder: Path, flag: str) -> None:
+    """ConfigError where no file can be written; that is known before hours of training."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"nothing can be written in {folder}: {error.strerror}; give another folder with {flag}"
+        ) from error
 
 
 def _show(job: Job) -> None:
@@ -78,7 +103,7 @@ def _make(job: Job) -> int:
     began = time.monotonic()
     with _alone(job):
         _check(job)
-        write_json(job.work / BEGUN, job.recipe.trained_with())
+        begin(job)
         remove_leftovers(job)
         missing = _run_stages(job, stages_of(job))
         _report(job)
@@ -92,22 +117,21 @@ def _run_stages(job: Job, stages: list[Stage]) -> list[str]:
     """Do what is left -> what is wrong with the levels that could not be filled."""
     works = [stage.work() for stage in stages]
     steps = [stage.share() * work for stage, work in zip(stages, works, strict=True)]
-    whole = Whole(sum(works), sum(steps))
-    missing = []
-    for i, (stage, work, done) in enumerate(zip(stages, works, steps, strict=True), start=1):
-        line = f"{job.recipe.name} [{i}/{len(stages)}] {stage.title}"
-        console().info(f"{line}: {stage.state()}")
-        if stage.share() == 1:
-            continue
-        bar, began = whole.stage(line, work, done), time.monotonic()
-        try:
-            stage.run(bar)
-        except UnfilledError as error:
-            missing.append(str(error))
-        bar.reach(1.0)
-        outcome = stage.state() if stage.share() == 1 else "not possible"
-        console().info(f"{line}: {outcome} ({_duration(time.monotonic() - began)})")
-    whole.close()
+    missing: list[str] = []
+    with closing(Whole(sum(works), sum(steps))) as whole:
+        for i, (stage, work, done) in enumerate(zip(stages, works, steps, strict=True), start=1):
+            line = f"{job.recipe.name} [{i}/{len(stages)}] {stage.title}"
+            console().info(f"{line}: {stage.state()}")
+            if stage.share() == 1:
+                continue
+            bar, began = whole.stage(line, work, done), time.monotonic()
+            try:
+                stage.run(bar)
+            except UnfilledError as error:
+                missing.append(str(error))
+            bar.reach(1.0)
+            outcome = stage.state() if stage.share() == 1 else "not possible"
+            console().info(f"{line}: {outcome} ({_duration(time.monotonic() - began)})")
     return missing
 
 
@@ -135,17 +159,40 @@ def _sha256(path: Path) -> str:
 
 @contextmanager
 def _alone(job: Job) -> Iterator[None]:
-    """ConfigError where the same recipe is being made there; the lock goes with its process."""
-    job.work.mkdir(parents=True, exist_ok=True)
-    with (job.work / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"{job.recipe.name} is being made in {job.work} already; wait for it, or give "
-                "another folder with --results"
-            ) from None
+    """ConfigError where another process makes the same recipe, or files in the same folder."""
+    with ExitStack() as locks:
+        locks.enter_context(_locked(job.work, f"{job.recipe.name} is being made in", "--results"))
+        locks.enter_context(_locked(job.out, "another data set is being made in", "--out"))
         yield
+
+
+@contextmanager
+def _locked(folder: Path, what: str, flag: str) -> Iterator[None]:
+    """A lock in a folder; it goes with its process, whose file the next one takes over."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LOCK
+    while True:
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError(
+                    f"{what} {folder} already; wait for it, or give another folder with {flag}"
+                ) from None
+            if not _is_at(lock.fileno(), path):
+                continue  # it was removed in between by the one who had it
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file))
+    except FileNotFoundError:
+        return False
 
 
 def _duration(seconds: float) -> str:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.make_recipe import Recipe, difference
+from data.make_recipe import SOFTWARE, Recipe, difference
 from data.read import RecordedEpisodes
 from data.record import Level
 from envs import REGISTRY as env_REGISTRY
-from utils.errors import DataError
+from utils.errors import ConfigError, DataError
+from utils.provenance import software
 
+BEGUN = "recipe.json"
 SHARE_OF_LIMIT = 0.5  # that an episode is taken to last, for the bar
 
 
@@ -29,6 +31,10 @@ class Job:
         """The folder of a seed's checkpoints."""
         return self.work / "models" / f"seed_{seed}"
 
+    def filled(self) -> bool:
+        """Whether every level's file is there: nothing is to be trained for them."""
+        return all(self.file_of(level).exists() for level in self.recipe.levels)
+
     def file_of(self, level: Level) -> Path:
         """A level's file."""
         return self.out / f"{level.name}.h5"
@@ -40,6 +46,31 @@ class Job:
         return max(1.0, episodes * limit * SHARE_OF_LIMIT)
 
 
+def check_begun(job: Job) -> dict[str, Any]:
+    """What a job was begun with, {} if it was not; ConfigError where that is another recipe."""
+    keep = "give another folder with --results, or delete that one"
+    begun = read_json(job.work / BEGUN, f"{job.work} may be another recipe's; {keep}")
+    told, ours = job.recipe.usual() | begun, job.recipe.trained_with()
+    if begun and (key := difference(told, ours)):
+        raise ConfigError(
+            f"{job.work} was begun with {key}={told.get(key)}, {job.recipe.source} now says "
+            f"{key}={ours.get(key)}; {keep}"
+        )
+    return begun
+
+
+def begin(job: Job) -> None:
+    """Write down the recipe and, once, the software: every file of the set names the same."""
+    run = job.recipe.settings.run
+    stamp = begun_with(job) or software(env_REGISTRY[run.env].versions(run.env_args))
+    write_json(job.work / BEGUN, job.recipe.trained_with() | {SOFTWARE: stamp})
+
+
+def begun_with(job: Job) -> dict[str, Any]:
+    """The commit and the packages that a job was begun with."""
+    return check_begun(job).get(SOFTWARE, {})
+
+
 def check_files(job: Job) -> None:
     """DataError where a file that would be made is there already, and not made by this recipe."""
     recipe = job.recipe
@@ -47,19 +78,20 @@ def check_files(job: Job) -> None:
     for level, ours in zip(recipe.levels, wanted, strict=True):
         path = job.file_of(level)
         if path.exists():
-            _check_recipe(path, opened(path).metadata.made_with.get("recipe"), ours)
+            _check_recipe(job, path, opened(path).metadata.made_with.get("recipe"), ours)
     path = job.out / f"{recipe.keys.mix}.h5"
     if recipe.keys.mix and path.exists():
         merged = opened(path).metadata.made_with.get("merged", [])
-        _check_recipe(path, {} if len(merged) == len(wanted) else None, {})
-        for source, ours in zip(merged, wanted, strict=True):
-            _check_recipe(path, source.get("recipe"), ours)
+        sources = merged if len(merged) == len(wanted) else [{}] * len(wanted)
+        for source, ours in zip(sources, wanted, strict=True):
+            _check_recipe(job, path, source.get("recipe"), ours)
 
 
-def _check_recipe(path: Path, theirs: Any, ours: dict[str, Any]) -> None:
+def _check_recipe(job: Job, path: Path, theirs: Any, ours: dict[str, Any]) -> None:
     keep = "move it away or give another folder with --out"
     if not isinstance(theirs, dict):
         raise DataError(f"{path} is there already and was not made by this recipe; {keep}")
+    theirs = job.recipe.usual() | theirs
     if key := difference(theirs, ours):
         raise DataError(
             f"{path} was made with {key}={theirs.get(key)}, the recipe now says "
@@ -83,9 +115,17 @@ def remove_leftovers(job: Job) -> None:
             (job.out / f"{name}.h5.{rest}").unlink(missing_ok=True)
 
 
-def read_json(path: Path) -> Any:
-    """What a file of ours holds; None if there is none."""
-    return json.loads(path.read_text()) if path.is_file() else None
+def read_json(path: Path, advice: str) -> dict[str, Any]:
+    """What a file of ours holds, {} if there is none; DataError gives `advice` if it is damaged."""
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text())
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise DataError(f"{path} is damaged; {advice}")
+    return values
 
 
 def write_json(path: Path, values: Any) -> None:

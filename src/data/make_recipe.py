@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from data.make_layers import find_recipe, layers_of, merged
 from data.record import LEVELS, MIN_POLICIES, MIN_SEEDS, Level, in_order
-from utils.config import FREE_TO_CHANGE, ROOT, Settings, load_settings, nearest, scenario, validate
+from envs import REGISTRY as env_REGISTRY
+from utils.config import (
+    FREE_TO_CHANGE,
+    ROOT,
+    Settings,
+    load_settings,
+    nearest,
+    scenario,
+    validate,
+    yaml_values,
+)
 from utils.errors import ConfigError
 
 SET_BY_MAKE = {
@@ -20,13 +30,15 @@ SET_BY_MAKE = {
 }  # fmt: skip
 """Keys of a run that `with` may not have -> the recipe's own for it, if there is one."""
 
-CHANGE_NOTHING = FREE_TO_CHANGE - {"t_max", "save_model_interval", "device"}
-"""Keys of a run that no file depends on."""
+CHANGE_NOTHING = FREE_TO_CHANGE - {"t_max", "save_model_interval", "device", "threads"}
+"""Keys of a run that no file depends on. More threads change sums, if only in the last place."""
+SOFTWARE = "software"
+"""Where a begun recipe's file says what it was begun with."""
 
 
 def difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
     """The first key that is not the same and changes something, or ""."""
-    keys = sorted((theirs.keys() | ours.keys()) - CHANGE_NOTHING - {"name"})
+    keys = sorted((theirs.keys() | ours.keys()) - CHANGE_NOTHING - {"name", SOFTWARE})
     return next((key for key in keys if theirs.get(key) != ours.get(key)), "")
 
 
@@ -39,7 +51,7 @@ class Keys(BaseModel):
     env_config: str
     env_args: dict[str, Any]
     with_: dict[str, Any] = Field(alias="with")
-    seeds: list[int] = Field(min_length=MIN_SEEDS)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(min_length=MIN_SEEDS)
     every: int = Field(ge=1)
     seed: int = Field(ge=0, lt=2**31)
     epsilon: float = Field(ge=0, le=1)
@@ -79,13 +91,18 @@ class Recipe(NamedTuple):
         return _settings(self.keys, self.source, ours | {"seed": seed})
 
     def trained_with(self) -> dict[str, Any]:
-        """What the checkpoints and what is measured of them depend on, a key each."""
+        """What the checkpoints and what is measured of them depend on, a key each.
+
+        All keys of the run, not only the recipe's: what another YAML says may change as well.
+        """
         keys = self.keys
-        values = {"config": keys.config, "env_config": keys.env_config}
-        values |= {f"env_args.{k}": v for k, v in keys.env_args.items()}
-        values |= {k: v for k, v in keys.with_.items() if k not in CHANGE_NOTHING}
-        values |= {"epsilon": keys.epsilon, "seed": keys.seed}
+        values = _flat(self.settings.values) | {"config": keys.config}
+        values |= {"env_config": keys.env_config, "epsilon": keys.epsilon, "seed": keys.seed}
         return dict(sorted(values.items()))  # whatever the order in the YAML
+
+    def usual(self) -> dict[str, Any]:
+        """What a key had that was not written down: that of the YAML files."""
+        return _flat(yaml_values(self.keys.config, self.keys.env_config))
 
     def made_with(self, level: Level) -> dict[str, Any]:
         """What a level's file depends on, a key each: a file that says the same is this one."""
@@ -94,7 +111,7 @@ class Recipe(NamedTuple):
             "seeds": ",".join(map(str, keys.seeds)),
             "every": keys.every,
             "policies": keys.policies,
-            "levels": f"{level.name}={level.low:g}:{level.high:g}",
+            "levels": f"{level.name}={_exact(level.low)}:{_exact(level.high)}",
             "last": level.last,
             "place": self.levels.index(level),
             "episodes": keys.episodes,
@@ -125,7 +142,13 @@ def read_recipe(word: str) -> Recipe:
     if keys.mix is not None and not keys.mix.isidentifier():
         raise ConfigError(f"mix={keys.mix} ({sources['mix']}): one word is needed, or null")
     levels = _levels(keys, sources["levels"])
-    if len(set(keys.seeds)) < len(keys.seeds) or min(keys.seeds) < 0:
+    if keys.episodes < keys.policies:
+        raise ConfigError(
+            f"episodes={keys.episodes} ({sources['episodes']}) are fewer than "
+            f"policies={keys.policies} ({sources['policies']}): each plays one or more"
+        )
+    _check_folder(keys.out, sources["out"])
+    if len(set(keys.seeds)) < len(keys.seeds):
         raise ConfigError(f"seeds={keys.seeds} ({sources['seeds']}): different ones are needed")
     settings = _settings(keys, source, {"seed": keys.seeds[0]})
     if settings.run.runner == "offline":
@@ -146,6 +169,26 @@ def _check_kinds(values: dict[str, Any], sources: dict[str, str]) -> None:
             f"levels={levels} ({sources['levels']}): names are needed, [{', '.join(LEVELS)}], or "
             "lines of NAME: [LOW, HIGH]"
         )
+
+
+def _check_folder(out: str, source: str) -> None:
+    try:
+        Path(out).expanduser().resolve()
+    except (ValueError, RuntimeError) as error:  # a null byte; the home of nobody
+        raise ConfigError(f"out={out!r} ({source}) cannot be a folder: {error}") from None
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """A run's keys that a file depends on, env_args beside them."""
+    free = env_REGISTRY[values["env"]].FREE_ARGS
+    args = {f"env_args.{k}": v for k, v in values["env_args"].items() if k not in free}
+    ours = CHANGE_NOTHING | {"env_args", "seed", "name"}
+    return {k: v for k, v in values.items() if k not in ours} | args
+
+
+def _exact(bound: float) -> str:
+    """As short as it can be read back from."""
+    return f"{bound:g}" if float(f"{bound:g}") == bound else repr(bound)
 
 
 def _is_pair(value: Any) -> bool:

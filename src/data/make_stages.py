@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from abc import ABC, abstractmethod
 from contextlib import closing
@@ -9,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data.make_files import Job, opened, read_json, write_json
+from data.make_files import Job, begun_with, opened, read_json, write_json
 from data.make_progress import Stage as Progress
 from data.merge import merge
 from data.record import (
@@ -25,6 +26,9 @@ from run import Trainer
 from utils.checkpoint import BUFFER
 from utils.errors import DataError
 
+CHECKPOINT = re.compile(r"(?P<t_env>\d+)|\.\d+(?P<rest>\.partial|\.old)")
+MEASURED = {"seed", "return_mean", "checkpoint"}
+NOT_NEEDED = "not needed, every level is there"
 MERGE_WORK = 0.2  # of recording the same episodes, for the bar
 
 
@@ -68,22 +72,26 @@ class Train(Stage):
 
     def share(self) -> float:
         """By its steps; from the latest checkpoint with a buffer it goes on."""
-        if self._finished():
+        if self.finished():
             return 1.0 if not self._with_buffer() else 0.999  # they are yet to be removed
+        if self._job.filled():
+            return 1.0
         start = self._start()
         return int(start.name) / self._t_max if start else 0.0
 
     def state(self) -> str:
         """Its steps and checkpoints."""
-        if self._finished():
+        if self.finished():
             times = self._times()
             return f"done, {max(times):,} steps, {len(times)} checkpoints"
+        if self._job.filled():
+            return NOT_NEEDED
         start = self._start()
         return f"{int(start.name):,} of {self._t_max:,} steps" if start else "to do"
 
     def run(self, bar: Progress) -> None:
         """Train to the end; then no buffer is needed."""
-        if not self._finished():
+        if not self.finished():
             start = self._start()
             self._forget_after(int(start.name) if start else -1)
             settings = self._job.recipe.settings_of(self._seed, self._job.work, start)
@@ -94,7 +102,7 @@ class Train(Stage):
     def _times(self) -> list[int]:
         return sorted(int(p.name) for p in self._folder.glob("*") if p.name.isdigit())
 
-    def _finished(self) -> bool:
+    def finished(self) -> bool:
         """Whether the checkpoint at the end is there."""
         return max(self._times(), default=-1) >= self._t_max
 
@@ -107,10 +115,9 @@ class Train(Stage):
 
     def _forget_after(self, t_env: int) -> None:
         """Remove later checkpoints, and what a kill left of one: they are made again."""
-        if not self._folder.is_dir():
-            return
-        for path in self._folder.iterdir():
-            if not path.name.isdigit() or int(path.name) > t_env:
+        for path in self._folder.glob("*"):
+            found = CHECKPOINT.fullmatch(path.name)
+            if found and path.is_dir() and (found["rest"] or int(found["t_env"]) > t_env):
                 shutil.rmtree(path)
 
 
@@ -137,6 +144,8 @@ class Measure(Stage):
 
     def share(self) -> float:
         """By its checkpoints."""
+        if self._job.filled():
+            return 1.0
         known, wanted = self._known(), self._wanted()
         return sum(_name(folder) in known for folder in wanted) / (len(wanted) or self._expected)
 
@@ -144,6 +153,8 @@ class Measure(Stage):
         """Its checkpoints."""
         known, wanted = self._known(), self._wanted()
         count = sum(_name(folder) in known for folder in wanted)
+        if self._job.filled() and not count:
+            return NOT_NEEDED
         if not count:
             return "to do"
         done = "done, " if count == len(wanted) else ""
@@ -170,12 +181,17 @@ class Measure(Stage):
     def _wanted(self) -> list[Path]:
         """Every Nth checkpoint of each seed; none before all trainings are finished."""
         seeds, every = self._job.recipe.keys.seeds, self._job.recipe.keys.every
-        if any(Train(self._job, seed).share() < 1 for seed in seeds):
+        trainings = [Train(self._job, seed) for seed in seeds]
+        if not all(training.finished() and training.share() == 1 for training in trainings):
             return []
         return [folder for s in seeds for folder in checkpoints_of(self._job.run_of(s))[::every]]
 
     def _known(self) -> dict[str, dict[str, Any]]:
-        return read_json(self._file) or {}
+        advice = "delete it: what it held is measured again"
+        known = read_json(self._file, advice)
+        if not all(isinstance(f, dict) and f.keys() >= MEASURED for f in known.values()):
+            raise DataError(f"{self._file} is damaged; {advice}")
+        return known
 
 
 class Record(Stage):
@@ -209,10 +225,12 @@ class Record(Stage):
         policies = [replace(load_policy(c.folder), facts=c.facts) for c in chosen]
         config = policies[0].config
         stream = recipe.levels.index(self._level) * keys.policies  # no level repeats another's
+        made_with = {"recipe": {"name": recipe.name} | recipe.made_with(self._level)}
+        made_with |= begun_with(self._job)
         with closing(Recorder(config, keys.epsilon, keys.seed, bar)) as recorder:
             recorder.record(
                 policies, keys.episodes, self._path, self._level.name, keys.compress, stream,
-                {"recipe": {"name": recipe.name} | recipe.made_with(self._level)},
+                made_with,
             )  # fmt: skip
 
     def _advice(self, candidates: list[Candidate]) -> str:

@@ -55,7 +55,7 @@ def origin_of_config(path: Path) -> Origin:
     agent, mode = values.get("agent", "rnn"), values.get("agent_output_type", "q")
     if agent not in AGENTS:
         raise ConfigError(f"{path}: agent={agent} is not known here; known are {', '.join(AGENTS)}")
-    if mode not in SELECTORS:
+    if not isinstance(mode, str) or mode not in SELECTORS:
         raise ConfigError(
             f"{path}: agent_output_type={mode} is not known here; known are {', '.join(SELECTORS)}"
         )
@@ -99,10 +99,10 @@ def _read(path: Path) -> dict[str, Any]:
     return {"env": ""} | values
 
 
-def _env_config(path: Path, env: str) -> str:
+def _env_config(path: Path, env: Any) -> str:
     """Our YAML of PyMARL's `env`."""
     named = {env_values(name)["env"]: name for name in available("envs")}
-    if env not in named:
+    if not isinstance(env, str) or env not in named:
         raise ConfigError(f"{path}: env={env} is not known here; known are {', '.join(named)}")
     return named[env]
 

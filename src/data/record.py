@@ -235,12 +235,16 @@ def read_levels(words: str) -> list[Level]:
 
 
 def in_order(levels: list[Level], source: str) -> list[Level]:
-    """By their returns, the last one marked; ConfigError names `source` where two overlap."""
+    """By their returns, the last one marked; ConfigError names `source` where two overlap.
+
+    Table 3's poor and medium are below their upper bound, even where they are the last.
+    """
     levels = sorted(levels, key=lambda level: level.low)
     for one, other in itertools.pairwise(levels):
         if other.low < one.high or one.name == other.name:
             raise ConfigError(f"{source}: {one.name} and {other.name} overlap")
-    return [*levels[:-1], levels[-1]._replace(last=True)]
+    last = levels[-1].name not in LEVELS or LEVELS[levels[-1].name] == max(LEVELS.values())
+    return [*levels[:-1], levels[-1]._replace(last=last)]
 
 
 def _read_level(word: str) -> Level:
@@ -263,16 +267,20 @@ def _read_level(word: str) -> Level:
 
 
 def choose(candidates: Sequence[M], level: Level, count: int, advice: str = MORE_RUNS) -> list[M]:
-    """`count` policies of a level, as many from each seed, spread evenly over its returns."""
+    """`count` policies of a level, as many from each seed, spread evenly over its returns.
+
+    What one seed lacks the others give; fewer than `count` only where there are no more.
+    """
     name, low, high, last = level
     by_seed: dict[int | str, list[M]] = {}  # of others' runs their names
     for policy in candidates:
         mean = policy.facts["return_mean"]
         if low <= mean < high or (last and mean == high):
             by_seed.setdefault(policy.facts["seed"], []).append(policy)
-    quota = -(-count // max(len(by_seed), 1))
     groups = sorted(by_seed.items(), key=lambda item: (isinstance(item[0], str), item[0]))
-    chosen = [p for _, group in groups for p in _spread(group, quota)][:count]
+    quotas = _quotas([len(group) for _, group in groups], count)
+    pairs = zip(groups, quotas, strict=True)
+    chosen = [p for (_, group), quota in pairs for p in _spread(group, quota)][:count]
     if len(chosen) < MIN_POLICIES or len({p.facts["seed"] for p in chosen}) < MIN_SEEDS:
         found = {seed: len(group) for seed, group in groups}
         raise DataError(
@@ -280,6 +288,18 @@ def choose(candidates: Sequence[M], level: Level, count: int, advice: str = MORE
             f"seeds; found {found or 'none'} (seed: checkpoints); {advice}"
         )
     return chosen
+
+
+def _quotas(sizes: list[int], count: int) -> list[int]:
+    """How many of each seed: the same where each has enough, else filled one by one."""
+    quota = -(-count // max(len(sizes), 1))
+    if all(size >= quota for size in sizes):
+        return [quota] * len(sizes)
+    quotas = [0] * len(sizes)
+    for _ in range(min(count, sum(sizes))):
+        free = [i for i, size in enumerate(sizes) if quotas[i] < size]
+        quotas[min(free, key=lambda i: quotas[i])] += 1
+    return quotas
 
 
 def _spread(group: list[M], count: int) -> list[M]:

@@ -249,10 +249,13 @@ def read_yaml(path: Path) -> Layer:
     source = str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
     try:
         values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # not UTF-8, a 30th of February
         raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{source} must hold `key: value` lines")
+    for key in values:
+        if not isinstance(key, str):
+            raise ConfigError(f"{source}: {key} is no name of a key; words are needed")
     return Layer(source, values)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
 
 from data.make_layers import FOLDER, headline, recipes
-from data.make_recipe import read_recipe
+from data.make_recipe import difference, read_recipe
+from data.record import Level, choose, read_levels
 from envs.smax import MAPS
 from utils.errors import ConfigError
 
@@ -63,6 +65,10 @@ def test_base_and_defaults_are_merged(tmp_path: Path) -> None:
         ({"episodes": 0}, "episodes=0 (FILE): input should be greater than or equal to 1"),
         ({"seeds": [1]}, "seeds=[1] (FILE): list should have at least 2 items after validation"),
         ({"seeds": [1, "2"]}, "seeds.1=2 (FILE): input should be a valid integer"),
+        ({"seeds": [1, -1]}, "seeds.1=-1 (FILE): input should be greater than or equal to 0"),
+        ({"seeds": [1, 2**31]}, "seeds.1=2147483648 (FILE): input should be less than"),
+        ({"episodes": 7}, "episodes=7 (FILE) are fewer than policies=8 (src/config/recipes/def"),
+        ({"out": "x\0y"}, "out='x\\x00y' (FILE) cannot be a folder: embedded null byte"),
         ({"seeds": [1, 1]}, "seeds=[1, 1] (FILE): different ones are needed"),
         ({"policies": 3}, "policies=3 (FILE): input should be greater than or equal to 4"),
         ({"levels": ["pour"]}, "levels: pour (FILE) is not a level; there are poor, medium, good"),
@@ -88,3 +94,63 @@ def test_a_mistake_is_one_line(tmp_path: Path, updates: dict[str, Any], message:
         read_recipe(str(path))
     assert str(refusal.value).startswith(message.replace("FILE", str(path)))
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"1: 2", "FILE: 1 is no name of a key; words are needed"),
+        (b"out: \xff", "FILE is not valid YAML: 'utf-8' codec can't decode byte 0xff"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as refusal:
+        read_recipe(str(path))
+    assert str(refusal.value).startswith(message.replace("FILE", str(path)))
+
+
+def test_what_a_file_depends_on_is_all_of_the_run(tmp_path: Path) -> None:
+    bounds = {"a": [0, 0.12345678], "b": [0.12345678, 1]}
+    one = read_recipe(str(write(tmp_path, levels=bounds, with_={"t_max": 100, "threads": 2})))
+    told = one.made_with(one.levels[0])
+    assert told["levels"] == "a=0:0.12345678"
+    assert (told["threads"], told["gamma"], told["lr"]) == (2, 0.99, one.settings.values["lr"])
+    assert difference(told, told | {"threads": 1}) == "threads"
+    assert difference(told, told | {"log_interval": 1}) == ""
+
+
+class Known(NamedTuple):
+    """A checkpoint that was measured."""
+
+    facts: dict[str, Any]
+
+
+def policies(means: dict[int, list[float]]) -> list[Known]:
+    return [Known({"seed": s, "return_mean": m}) for s, group in means.items() for m in group]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count", "expected"),
+    [
+        ({1: 20, 2: 20}, 8, {1: 4, 2: 4}),
+        ({1: 20, 2: 20, 3: 20}, 8, {1: 3, 2: 3, 3: 2}),
+        ({1: 1, 2: 20}, 4, {1: 1, 2: 3}),
+        ({1: 2, 2: 20, 3: 3}, 12, {1: 2, 2: 7, 3: 3}),
+        ({1: 2, 2: 3}, 8, {1: 2, 2: 3}),
+    ],
+)
+def test_what_one_seed_lacks_the_others_give(
+    sizes: dict[int, int], count: int, expected: dict[int, int]
+) -> None:
+    candidates = policies({seed: [i / 20 for i in range(n)] for seed, n in sizes.items()})
+    chosen = choose(candidates, Level("any", 0, 1), count)
+    assert Counter(policy.facts["seed"] for policy in chosen) == expected
+    assert len({tuple(policy.facts.values()) for policy in chosen}) == len(chosen)
+
+
+def test_the_highest_return_counts_where_it_is_the_highest() -> None:
+    assert [level.last for level in read_levels("poor")] == [False]
+    assert [level.last for level in read_levels("medium,good")] == [False, True]
+    assert [level.last for level in read_levels("low=0:3,high=3:5")] == [False, True]
