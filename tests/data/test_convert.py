@@ -197,7 +197,7 @@ def test_d4rls_layout_becomes_ours(tmp_path: Path) -> None:
          "`v1` ]."),
         (["{ours}", "{folder}/x.txt"],
          "DataError: {folder}/x.txt: its name tells no format; say --to=" + "|".join(REGISTRY)),
-        (["{ours}", "{ours}"], "DataError: {ours} is the source; choose another name"),
+        (["{ours}", "{ours}"], "DataError: {ours} is the source or in it; choose another name"),
         (["{two_step}", "{folder}/two.hdf5"],
          "DataError: {two_step} is of 2 agents, D4RL's layout is for one; convert it to another "
          "format"),

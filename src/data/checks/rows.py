@@ -50,7 +50,8 @@ def _within_bounds(view: View) -> RowCheck:
     inside = ((actions >= low - slack) & (actions <= high + slack)).all((1, 2)) | ~view.own
 
     def problem(row: int) -> str:
-        found, bounds = actions[row].round(4).tolist(), f"{info.action_low} to {info.action_high}"
+        found = [[float(f"{number:.4g}") for number in agent] for agent in actions[row]]
+        bounds = f"{info.action_low} to {info.action_high}"
         return f"the action {found} is outside the bounds {bounds}"
 
     meaning = "the policy cannot act so; clip or rescale the actions"
