@@ -86,7 +86,7 @@ def _record(args: argparse.Namespace) -> int:
 
 
 def _check_ranges(args: argparse.Namespace) -> None:
-    from data.record import MIN_POLICIES
+    from data.levels import MIN_POLICIES
 
     for name, value, good in (
         ("episodes", args.episodes, args.episodes >= 1),
@@ -123,7 +123,7 @@ def _check_together(args: argparse.Namespace) -> None:
 
 def _check_quality(args: argparse.Namespace) -> None:
     """--quality names a file of its own, and chooses nothing."""
-    from data.record import LEVELS as OF_THE_PAPER
+    from data.levels import LEVELS as OF_THE_PAPER
 
     if not args.quality:
         return

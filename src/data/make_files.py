@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.levels import Level
 from data.make_recipe import SOFTWARE, Recipe, difference
 from data.read import RecordedEpisodes
-from data.record import Level
 from envs import REGISTRY as env_REGISTRY
 from utils.errors import ConfigError, DataError
 from utils.provenance import software

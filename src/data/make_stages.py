@@ -10,15 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data.levels import Level, choose
 from data.make_files import Job, begun_with, opened, read_json, write_json
 from data.make_progress import Stage as Progress
 from data.merge import merge
 from data.record import (
     MEASURED_EPISODES,
-    Level,
     Recorder,
     checkpoints_of,
-    choose,
     load_policy,
 )
 from data.write import Storage

@@ -7,16 +7,15 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from data.levels import choose, read_levels
 from data.pymarl_origin import Origin, origin_of_config, origin_of_flags
 from data.pymarl_policy import is_pymarls, load_pymarl_policy, read_network
 from data.record import (
     BehaviourPolicy,
     Recorder,
     checkpoints_of,
-    choose,
     load_policy,
     random_policy,
-    read_levels,
 )
 from utils.config import ROOT, RunConfig, scenario
 from utils.errors import ConfigError

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from data.levels import Level, choose, read_levels
 from data.make_layers import FOLDER, headline, recipes
 from data.make_recipe import difference, read_recipe
-from data.record import Level, choose, read_levels
 from envs.smax import MAPS
 from utils.errors import ConfigError
 
