@@ -88,7 +88,7 @@ def _seed(args: argparse.Namespace) -> int:
 
 
 def _bounds(args: argparse.Namespace) -> tuple[float, float]:
-    from data.record import LEVELS
+    from data.levels import LEVELS
 
     if args.level and args.returns:
         raise ConfigError("--level stands for --returns; give one of them")

@@ -12,8 +12,8 @@ import numpy as np
 
 from data.action_use import ChoiceCounter, Choices, Dimension, DimensionCounter
 from data.coverage import ACTION_STEPS, PairCounter
+from data.levels import LEVELS
 from data.read import Episodes
-from data.record import LEVELS
 from envs.base import EnvInfo
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -11,7 +11,7 @@ import numpy as np
 
 from data.action_use import Dimension
 from data.card import Card, labels
-from data.record import LEVELS
+from data.levels import LEVELS
 from utils.config import scenario
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")

@@ -13,7 +13,6 @@ import torch
 from controllers import REGISTRY as mac_REGISTRY
 from controllers.uniform_controller import UniformController
 from data.formats import unlearnt_settings
-from data.levels import LEVELS as LEVELS  # read from here elsewhere, too
 from data.schema import Metadata
 from data.write import EpisodeWriter
 from envs import REGISTRY as env_REGISTRY

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from data.check import check_checksum, check_episodes
+from data.levels import LEVELS
 from data.manifest import MANIFEST, check_manifest
 from data.read import RecordedEpisodes
-from data.record import LEVELS
 
 FILES = [MANIFEST.parent / name for name in yaml.safe_load(MANIFEST.read_text())]
 MAPS = {path.parent for path in FILES if path.parent.parent.name == "smax"}
