@@ -35,8 +35,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from components.offline_buffer import OfflineTransitions
 from controllers import REGISTRY as mac_REGISTRY
 from controllers.memoryless import MemorylessController
-from data.formats.d4rl import FlatEpisodes
 from data.formats import open_dataset
+from data.formats.d4rl import FlatEpisodes
 from data.read import Episodes
 from data.schema import Metadata
 from envs import REGISTRY as env_REGISTRY
