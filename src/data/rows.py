@@ -16,7 +16,7 @@ import numpy as np
 
 from data.open import open_file
 
-PAGE_RUN = 65_536  # bytes that the kernel maps around one that is touched
+PAGE_RUN = 512 * 2**10  # bytes that the kernel may map around one that is touched (measured)
 KEPT = 256 * 2**20  # bytes of a file that stay mapped
 BLOCK = 32 * 2**20  # bytes of a field that are unpacked at once
 
