@@ -179,7 +179,7 @@ def test_a_mistake_in_a_yaml_names_the_file(own_config: Path) -> None:
     message = "gama (src/config/algs/qmix.yaml) is not a key of qmix; did you mean gamma?"
     assert mistake() == message
     path.write_text("- lr\n")
-    assert mistake() == "src/config/algs/qmix.yaml must hold `key: value` lines (algs)"
+    assert mistake() == "src/config/algs/qmix.yaml must hold `key: value` lines"
     path.write_text("lr: [1\n")
     assert mistake().startswith("src/config/algs/qmix.yaml is not valid YAML: ")
     assert "\n" not in mistake()
