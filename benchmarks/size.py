@@ -33,7 +33,7 @@ from components.episode_batch import EpisodeBatch
 from controllers import REGISTRY as mac_REGISTRY
 from data.read import RecordedEpisodes
 from data.schema import Metadata
-from data.write import EpisodeWriter
+from data.write import EpisodeWriter, Storage
 from envs.base import EnvInfo
 from envs.smax import SMAXEnv
 from learners import REGISTRY as le_REGISTRY
@@ -76,7 +76,8 @@ def generated(path: Path, gib: float, half: bool) -> Iterator[None]:
     rng = np.random.default_rng(0)
     pool = rng.random(2**24, dtype=np.float32)  # what obs and state are cut from
     size, n_bytes = 0, int(gib * GIB)
-    with EpisodeWriter(path, Metadata("smax", env_args, info, "random"), half=half) as writer:
+    metadata = Metadata("smax", env_args, info, "random")
+    with EpisodeWriter(path, metadata, Storage(half=half)) as writer:
         row = bytes_of_row(info, half)
         while size < n_bytes:
             batch = random_batch(info, rng, pool)

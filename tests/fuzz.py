@@ -47,7 +47,7 @@ from data.convert import convert
 from data.formats import open_source
 from data.read import Episodes, RecordedEpisodes
 from data.schema import EPISODES, Metadata
-from data.write import EpisodeWriter
+from data.write import EXACT, EpisodeWriter, Storage
 from utils.config import ROOT
 from utils.errors import UserError
 
@@ -76,8 +76,8 @@ def bases(folder: Path) -> list[Base]:
     """The small files, written here by our own writers."""
     plain = folder / "plain.h5"
     metadata = Metadata("two_step", {}, INFO, "poor", [{"algorithm": "a"}], {"epsilon": 0.05})
-    for path, storage in ((plain, ()), (folder / "packed.h5", (True, True))):
-        with EpisodeWriter(path, metadata, *storage) as writer:
+    for path, storage in ((plain, EXACT), (folder / "packed.h5", Storage(True, True))):
+        with EpisodeWriter(path, metadata, storage) as writer:
             writer.append(random_batch(info=INFO), np.array([True, False, False, True]), 0, seed=1)
     sources = [Base(plain, {}, ALL), Base(folder / "packed.h5", {}, ALL)]
     shutil.copy(ROOT / "offline_data/two_step/random.h5", folder / "version_1.h5")

@@ -18,7 +18,8 @@ from utils.config import ROOT
 SERVER = """
 import json, os, sys
 import torch._dynamo  # what an optimiser imports: four seconds
-import dataset, run, data.make, controllers.basic_controller, envs.two_step, learners.q_learner
+import dataset, run, data.making.make, envs.two_step
+import controllers.basic_controller, learners.q_learner
 print("ready", flush=True)
 for line in sys.stdin:
     pid = os.fork()

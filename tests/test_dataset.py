@@ -135,6 +135,15 @@ def test_the_same_command_makes_the_same_content(runs: list[str], tmp_path: Path
     assert record_random(tmp_path / "c", "--episodes=70", "--seed=2").sha256 != random
 
 
+def test_recorded_in_half_precision(tmp_path: Path) -> None:
+    whole = record_random(tmp_path / "a", "--episodes=20")
+    half = record_random(tmp_path / "b", "--episodes=20", "--float16")
+    for name in ("obs", "state"):
+        assert half.steps[name].dtype == np.float16
+        assert np.array_equal(half.steps[name][:], whole.steps[name][:].astype(np.float16))
+    assert np.array_equal(half.steps["actions"][:], whole.steps["actions"][:])
+
+
 def test_a_level_by_its_returns(runs: list[str], tmp_path: Path, capsys: Capture) -> None:
     argv = ["record", *runs, "--levels=low=-5:8", "--episodes=80", f"--out={tmp_path}"]
     assert dataset.main(argv) == 0

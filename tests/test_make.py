@@ -16,9 +16,9 @@ from making import NO_COMMIT, Makers, bytes_in, makers
 from recordings import Capture
 
 import dataset
-from data.make_files import Job
-from data.make_recipe import read_recipe
-from data.make_stages import Train
+from data.making.files import Job
+from data.making.recipe import read_recipe
+from data.making.stages import Train
 from data.read import RecordedEpisodes
 from utils.config import CONFIG_DIR
 

@@ -19,13 +19,12 @@ TINY = [
 TASKS = {
     "gymma": (
         "lbforaging",
-        "gymma key=lbforaging:Foraging-5x5-2p-1f-v3 time_limit=50 reward_scalarisation=sum "
-        "kwargs={}",
+        "gymma key=lbforaging:Foraging-5x5-2p-1f-v3 time_limit=50 reward_scalarisation=sum",
         "2 agents, 6 actions, obs 9, state 18, limit 50",
     ),
     "pettingzoo": (
         "mpe2",
-        "pettingzoo key=mpe2.simple_spread_v3 time_limit=25 reward_scalarisation=sum kwargs={}",
+        "pettingzoo key=mpe2.simple_spread_v3 time_limit=25 reward_scalarisation=sum",
         "3 agents, 5 actions, obs 18, state 54, limit 25",
     ),
 }

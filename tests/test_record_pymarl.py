@@ -45,7 +45,7 @@ def test_it_plays_as_pymarl_does(kind: str, tmp_path: Path) -> None:
     policy = load_pymarl_policy(read_network(folder), origin_of_flags("mmdp", "", {}, {}), "run")
     for epsilon in (0.0, 0.3):
         with closing(Recorder(policy.config, epsilon, 1)) as recorder:
-            recorder.record([policy], 8, tmp_path / "m.h5", "m", compress=False)
+            recorder.record([policy], 8, tmp_path / "m.h5", "m")
         batch = RecordedEpisodes(tmp_path / "m.h5").read(np.arange(8))
         assert batch.lengths.tolist() == [100] * 8
         assert isinstance(policy.mac, BasicMAC)
@@ -84,7 +84,7 @@ def test_starcraft_as_a_config_says(sc2: Path, tmp_path: Path) -> None:
     assert (theirs["seed"], theirs["replay_dir"]) == (None, "")
     one_game = policy.config.model_copy(update={"batch_size_run": 1})
     with closing(Recorder(one_game, 0.0, 1)) as recorder:
-        recorder.record([policy], 1, tmp_path / "3m.h5", "qmix", compress=False)
+        recorder.record([policy], 1, tmp_path / "3m.h5", "qmix")
     assert not games(sc2)
     data = RecordedEpisodes(tmp_path / "3m.h5")
     assert data.metadata.made_with["simulator"]["sc2_build"] == "Base75689"
@@ -161,7 +161,7 @@ def test_a_policy_s_outputs_are_sampled(tmp_path: Path) -> None:
     path = sacred_config(tmp_path / "config.json", agent_output_type="pi_logits")
     policy = load_pymarl_policy(network, origin_of_config(path), "run")
     with closing(Recorder(policy.config, 0.0, 1)) as recorder:
-        recorder.record([policy], 640, tmp_path / "p.h5", "p", compress=False)
+        recorder.record([policy], 640, tmp_path / "p.h5", "p")
     batch = RecordedEpisodes(tmp_path / "p.h5").read(np.arange(640))
     assert isinstance(policy.mac, BasicMAC)
     logits = policy.mac.forward(batch.obs[:1, :1], torch.full((1, 1, N), -1))[0]

@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import pytest
 import torch
+from planting import restamp
 from recordings import refuse
 from starcraft import Fault, games, install
 
@@ -131,6 +132,7 @@ def test_a_file_from_before_an_argument_existed(
         env_args = json.loads(file.attrs["env_args"])
         del env_args["reward_sparse"]
         file.attrs["env_args"] = json.dumps(env_args)
+    restamp(recorded)
     assert run("bc", tmp_path / "r", f"dataset={recorded}") == 0
     capsys.readouterr()
     other = "env_args.reward_sparse=True"
@@ -170,7 +172,7 @@ def test_the_state_is_the_datas(sc2: Path, tmp_path: Path, capsys: Capture) -> N
     torch.manual_seed(0)
     policy = BehaviourPolicy(BasicMAC(recorder.info, settings), settings.run, {"seed": 1})
     path = tmp_path / "bare.h5"
-    recorder.record([policy], 8, path, "random", compress=False)
+    recorder.record([policy], 8, path, "random")
     recorder.close()
     assert run("bc", tmp_path / "r", f"dataset={path}") == 0
     config = json.loads((tmp_path / "r/sacred/run/config.json").read_text())

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from commands.sources import add_source_flags, open_named
+from commands.storage import add_storage_flags, storage_of
 
 
 def add(commands: Any) -> None:
@@ -17,17 +18,15 @@ def add(commands: Any) -> None:
     convert.add_argument("--from", dest="wanted", default="", help="the source's format")
     convert.add_argument("--to", default="", help="the target's, if its name does not tell it")
     add_source_flags(convert)
-    convert.add_argument("--compress", action="store_true", help="for shipping: smaller, slower")
-    convert.add_argument("--float16", action="store_true", help="obs and state in half precision")
+    add_storage_flags(convert)
     convert.set_defaults(run=_convert, takes_with=True)
 
 
 def _convert(args: argparse.Namespace) -> int:
     from data.convert import convert
-    from data.write import Storage
 
     data = open_named(args, args.source)
-    lost = convert(data, args.target, args.to, Storage(args.compress, args.float16))
+    lost = convert(data, args.target, args.to, storage_of(args))
     sys.stdout.write(f"wrote {args.target}: {len(data)} episodes\n")
     if lost:
         sys.stdout.write(f"not in it: {'; '.join(lost)}\n")

@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
 
 
 def _make(args: argparse.Namespace) -> int:
-    from data.make_layers import headline, recipes
+    from data.making.layers import headline, recipes
 
     if args.list:
         for name in recipes():
@@ -39,6 +39,6 @@ def _make(args: argparse.Namespace) -> int:
         raise ConfigError("make needs a recipe: smax/3m, say; --list lists them")
     if args.out and len(args.recipes) > 1:
         raise ConfigError(f"--out={args.out} is for one recipe; make them one by one")
-    from data.make import make_all
+    from data.making.make import make_all
 
     return make_all(args)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from commands.storage import add_storage_flags, storage_of
 from utils.errors import ConfigError
 
 
@@ -27,10 +28,7 @@ def add(commands: Any) -> None:
     mix.set_defaults(run=_mix)
     for parser in (merge, subsample, mix):
         parser.add_argument("--out", type=Path, required=True, help="the new file")
-        parser.add_argument("--compress", action="store_true", help="for shipping: smaller, slower")
-        parser.add_argument(
-            "--float16", action="store_true", help="obs and state in half precision"
-        )
+        add_storage_flags(parser)
     for parser in (subsample, mix):
         parser.add_argument("--seed", type=int, default=1, help="of what is drawn")
 
@@ -38,7 +36,7 @@ def add(commands: Any) -> None:
 def _merge(args: argparse.Namespace) -> int:
     from data.merge import merge
 
-    return _told(args, merge(args.files, _out(args), _storage(args)))
+    return _told(args, merge(args.files, _out(args), storage_of(args)))
 
 
 def _subsample(args: argparse.Namespace) -> int:
@@ -46,14 +44,14 @@ def _subsample(args: argparse.Namespace) -> int:
 
     low, high = _bounds(args)
     choice = Choice(_positive(args.episodes), low, high)
-    return _told(args, subsample(args.file, _out(args), choice, _seed(args), _storage(args)))
+    return _told(args, subsample(args.file, _out(args), choice, _seed(args), storage_of(args)))
 
 
 def _mix(args: argparse.Namespace) -> int:
     from data.merge import mix
 
     paths, choices = _shares(args.files, _positive(args.episodes))
-    return _told(args, mix(paths, choices, _out(args), _seed(args), _storage(args)))
+    return _told(args, mix(paths, choices, _out(args), _seed(args), storage_of(args)))
 
 
 def _told(args: argparse.Namespace, episodes: int) -> int:
@@ -67,12 +65,6 @@ def _out(args: argparse.Namespace) -> Path:
     if args.out.suffix != ".h5":
         raise ConfigError(f"--out={args.out} must end in .h5")
     return args.out
-
-
-def _storage(args: argparse.Namespace) -> Any:
-    from data.write import Storage
-
-    return Storage(args.compress, args.float16)
 
 
 def _positive(episodes: int | None) -> int | None:

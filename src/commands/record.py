@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from commands.storage import add_storage_flags, storage_of
 from utils.errors import ConfigError
 
 LEVELS, EPSILON, POLICIES = "poor,medium,good", 0.05, 8
@@ -19,6 +20,20 @@ def add(commands: Any) -> None:
         "record",
         help="play and record: checkpoints of live runs, a policy trained for it, or chance",
     )
+    _add_policies(record)
+    _add_sb3(record)
+    record.add_argument("--episodes", type=int, default=1000, help="in each file")
+    record.add_argument("--epsilon", type=float, default=EPSILON, help="share of random actions")
+    record.add_argument("--seed", type=int, default=1)
+    add_storage_flags(record)
+    record.add_argument(
+        "--out", type=Path, help="folder; default offline_data/<env>/<map_name or key>"
+    )
+    record.set_defaults(run=_record, takes_with=True)
+
+
+def _add_policies(record: argparse.ArgumentParser) -> None:
+    """Who plays, where, and which of them make a file."""
     record.add_argument(
         "runs", nargs="*", type=Path,
         help="folders of results/models, or single checkpoints; PyMARL's and EPyMARL's, too",
@@ -29,18 +44,12 @@ def add(commands: Any) -> None:
         "`with env_args.KEY=VALUE ...` may follow",
     )  # fmt: skip
     record.add_argument(
+        "--key", default="", help="with --env-config: its task or map, say Hopper-v5"
+    )
+    record.add_argument(
         "--pymarl-config", action="append", type=Path, default=[],
         help="PyMARL's results/sacred/ID/config.json: for all its runs, or given for each in order",
     )  # fmt: skip
-    record.add_argument("--sb3", default="", help="SAC or TD3: train it in --env-config, record it")
-    record.add_argument(
-        "--key", default="", help="with --env-config: its task or map, say Hopper-v5"
-    )
-    record.add_argument("--steps", type=int, help="with --sb3: of its training; 1,000,000")
-    record.add_argument("--save-every", type=int, help="with --sb3: steps; default a 24th of them")
-    record.add_argument(
-        "--results", type=Path, help="with --sb3: folder of its checkpoints; results"
-    )
     record.add_argument(
         "--levels", default="",
         help=f"{LEVELS}, or NAME=LOW:HIGH of mean returns; with --sb3 {SB3_LEVELS}",
@@ -48,28 +57,31 @@ def add(commands: Any) -> None:
     record.add_argument(
         "--quality", default="", help="instead of levels: every checkpoint given, into QUALITY.h5"
     )
-    record.add_argument("--episodes", type=int, default=1000, help="in each file")
     record.add_argument("--every", type=int, default=1, help="measure every Nth checkpoint")
     record.add_argument(
         "--policies", type=int, default=POLICIES, help="checkpoints in each level's file"
     )
-    record.add_argument("--epsilon", type=float, default=EPSILON, help="share of random actions")
-    record.add_argument("--seed", type=int, default=1)
-    record.add_argument("--compress", action="store_true", help="for shipping: smaller, slower")
+
+
+def _add_sb3(record: argparse.ArgumentParser) -> None:
+    """Of the policy that is trained for it."""
+    record.add_argument("--sb3", default="", help="SAC or TD3: train it in --env-config, record it")
+    record.add_argument("--steps", type=int, help="with --sb3: of its training; 1,000,000")
+    record.add_argument("--save-every", type=int, help="with --sb3: steps; default a 24th of them")
     record.add_argument(
-        "--out", type=Path, help="folder; default offline_data/<env>/<map_name or key>"
+        "--results", type=Path, help="with --sb3: folder of its checkpoints; results"
     )
-    record.set_defaults(run=_record, takes_with=True)
 
 
 def _record(args: argparse.Namespace) -> int:
-    from data.recipes import record_levels, record_quality, record_random
+    from data.record_runs import record_levels, record_quality, record_random
 
     _check_ranges(args)
     _check_together(args)
     _check_quality(args)
     updates = _updates(args)
     args.env_args = updates.pop("env_args", {})
+    args.storage = storage_of(args)
     args.inputs = updates
     args.levels = args.levels or (SB3_LEVELS if args.sb3 else LEVELS)
     if args.sb3:

@@ -23,7 +23,7 @@ def convert(data: Episodes, target: str, wanted: str = "", storage: Storage = EX
     check_episodes(data)
     if not isinstance(form, Ours):
         return form.write(data, target)
-    with EpisodeWriter(Path(target), data.metadata, *storage, keep=False) as writer:
+    with EpisodeWriter(Path(target), data.metadata, storage, keep=False) as writer:
         copy_episodes(writer, data)
     return ["obs and state beyond half precision"] if storage.half else []
 

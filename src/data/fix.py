@@ -15,7 +15,7 @@ from data.findings import Findings, Kind
 from data.merge import copy_episodes
 from data.read import Episodes, RecordedEpisodes
 from data.schema import HALF, Metadata
-from data.write import EpisodeWriter
+from data.write import EpisodeWriter, Storage
 from utils.errors import DataError
 
 MENDED = {
@@ -76,8 +76,8 @@ def _one_end(data: Episodes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _write(path: Path, source: Episodes, kept: np.ndarray, metadata: Metadata) -> None:
-    half = all(source.steps[name].dtype == np.float16 for name in HALF)
-    with EpisodeWriter(path, metadata, half=half, keep=False) as writer:
+    storage = Storage(half=all(source.steps[name].dtype == np.float16 for name in HALF))
+    with EpisodeWriter(path, metadata, storage, keep=False) as writer:
         copy_episodes(writer, source, index=kept)
 
 

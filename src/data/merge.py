@@ -103,7 +103,7 @@ def _combine(parts: Sequence[Part], out: Path, storage: Storage, how: dict[str, 
         raise DataError(f"{out} is one of the files that it is made of; choose another --out")
     metadata = _metadata(parts, out, how)
     episodes, offset = 0, 0
-    with EpisodeWriter(out, metadata, *storage, keep=False) as writer:
+    with EpisodeWriter(out, metadata, storage, keep=False) as writer:
         for path, chosen in parts:
             source = RecordedEpisodes(path, stream=True)
             copy_episodes(writer, source, offset, chosen)

@@ -14,7 +14,7 @@ from controllers import REGISTRY as mac_REGISTRY
 from controllers.uniform_controller import UniformController
 from data.formats import unlearnt_settings
 from data.schema import Metadata
-from data.write import EpisodeWriter
+from data.write import EXACT, EpisodeWriter, Storage
 from envs import REGISTRY as env_REGISTRY
 from envs import game_of
 from envs.base import EnvInfo, VectorEnv
@@ -135,7 +135,7 @@ class Recorder:
 
     def record(
         self, policies: Sequence[BehaviourPolicy], episodes: int, path: Path, quality: str,
-        compress: bool, stream: int = 0, made_with: Mapping[str, Any] | None = None,
+        storage: Storage = EXACT, stream: int = 0, made_with: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         """Write `episodes` episodes, the same number of each policy (up to one).
 
@@ -146,7 +146,7 @@ class Recorder:
         metadata.made_with.update(made_with or {})
         quotas = [len(part) for part in np.array_split(np.arange(episodes), len(policies))]
         bar = self._make_bar(episodes, 0, " episodes")
-        with EpisodeWriter(path, metadata, compress) as writer:
+        with EpisodeWriter(path, metadata, storage) as writer:
             for i, (policy, quota) in enumerate(zip(policies, quotas, strict=True)):
                 self._record_one(writer, policy, i, quota, bar, stream)
         bar.close()

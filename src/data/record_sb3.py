@@ -18,7 +18,7 @@ from data.formats import unlearnt_settings
 from data.formats.d4rl import FlatEpisodes
 from data.merge import copy_episodes, merge
 from data.record import BehaviourPolicy, Recorder
-from data.write import EpisodeWriter
+from data.write import EpisodeWriter, Storage
 from envs import REGISTRY as env_REGISTRY
 from envs.gymnasium import make_task
 from utils.config import RunConfig, scenario
@@ -101,15 +101,15 @@ class _Levels:
         if level in self._written:
             return self._written[level]
         path = self._out / f"{level}.h5"
-        compress, recorder = self._args.compress, self._recorder
+        storage, recorder = self._args.storage, self._recorder
         if level == "medium-expert":
-            merge([self.write("medium"), self.write("expert")], path, compress)
+            merge([self.write("medium"), self.write("expert")], path, storage)
         elif level in self._chosen:
             policy, stream = self._chosen[level], list(self._chosen).index(level)
-            recorder.record([policy], self._args.episodes, path, level, compress, stream)
+            recorder.record([policy], self._args.episodes, path, level, storage, stream)
         else:
             until = self._chosen["medium" if level == "medium-replay" else "expert"]
-            _write_replay(recorder, self._run, until.facts, path, compress)
+            _write_replay(recorder, self._run, until.facts, path, storage)
         self._written[level] = path
         return path
 
@@ -148,7 +148,7 @@ def _measured(recorder: Recorder, config: RunConfig, run: Path) -> list[Behaviou
 
 
 def _write_replay(
-    recorder: Recorder, run: Path, until: dict[str, Any], path: Path, compress: bool
+    recorder: Recorder, run: Path, until: dict[str, Any], path: Path, storage: Storage
 ) -> None:
     """The episodes that ended within the first `until["t_env"]` steps of the training."""
     from data import train_sb3
@@ -171,5 +171,5 @@ def _write_replay(
     data = FlatEpisodes(path, arrays, metadata, spare_rows=True)
     data.episodes["seed"][:] = until["seed"]
     data.episodes["slot"][:] = np.arange(count)
-    with EpisodeWriter(path, metadata, compress) as writer:
+    with EpisodeWriter(path, metadata, storage) as writer:
         copy_episodes(writer, data)

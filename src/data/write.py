@@ -39,23 +39,23 @@ class EpisodeWriter:
 
     The packed file is contiguous, to be memory-mapped, or gzip-compressed for shipping. Memory
     does not grow with the number of episodes. A file of that name is replaced at `close` only.
-    With `half` obs and state are float16; DataError where that cannot hold them. What was collected
-    until an error is left only with `keep`: a recording's, which says that it is incomplete.
+    With `storage.half` obs and state are float16; DataError where that cannot hold them. What was
+    collected until an error is left only with `keep`: a recording's, which says that it is
+    incomplete.
     """
 
     def __init__(
         self,
         path: Path,
         metadata: Metadata,
-        compress: bool = False,
-        half: bool = False,
+        storage: Storage = EXACT,
         keep: bool = True,
     ) -> None:
-        self.path, self._metadata, self._compress, self._half = path, metadata, compress, half
+        self.path, self._metadata, self._storage = path, metadata, storage
         self._keep = keep
         path.parent.mkdir(parents=True, exist_ok=True)
         self._work_path = path.with_name(path.name + ".incomplete")
-        self._shapes = stored_shapes(metadata.info, half)
+        self._shapes = stored_shapes(metadata.info, storage.half)
         self._file = h5py.File(self._work_path, "w")
         self._stamp(self._file, complete=False)
         for name, (shape, dtype) in self._shapes.items():
@@ -141,7 +141,7 @@ class EpisodeWriter:
             raise DataError(f"{self.path} could not be written: {reason}") from error
 
     def _check_half(self, tensors: dict[str, np.ndarray], rows: np.ndarray) -> None:
-        for name in HALF if self._half else ():
+        for name in HALF if self._storage.half else ():
             largest = float(np.abs(tensors[name][rows]).max(initial=0.0))
             if largest > HALF_MAX:
                 raise DataError(
@@ -161,7 +161,7 @@ class EpisodeWriter:
             source: Any = self._file[name]
             rows = _rows_of(COPY, MOST_ROWS, source.shape[1:], source.dtype)
             layout: dict[str, Any] = {}
-            if self._compress and len(source):
+            if self._storage.compress and len(source):
                 layout = {"compression": "gzip", "compression_opts": 9, "shuffle": True,
                           "chunks": _feature_chunks(source.shape, rows)}  # fmt: skip
             target = packed.create_dataset(name, source.shape, source.dtype, **layout)

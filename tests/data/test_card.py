@@ -25,7 +25,7 @@ from data.card_picture import draw
 from data.coverage import PairCounter
 from data.read import RecordedEpisodes
 from data.schema import Metadata
-from data.write import EpisodeWriter
+from data.write import EpisodeWriter, Storage
 from envs.base import EnvInfo
 from utils.config import ROOT
 
@@ -54,7 +54,7 @@ def write_tiny(path: Path, env: str = "smax", half: bool = False, **env_args: An
     """Its file: a policy for each episode, and one that played nothing; the first one is won."""
     policies: list[dict[str, Any]] = [{"algorithm": name} for name in "abc"]
     metadata = Metadata(env, env_args, INFO, "poor", policies, {"seed": 3})
-    with EpisodeWriter(path, metadata, half=half) as writer:
+    with EpisodeWriter(path, metadata, Storage(half=half)) as writer:
         facts = {"battle_won": [True, False], "policy": [0, 1], "seed": [1, 1], "slot": [0, 1]}
         writer.append_with(tiny(), {k: np.array(v) for k, v in facts.items()})
     return path
@@ -154,7 +154,7 @@ def test_the_text_of_one(tmp_path: Path, capsys: Capture) -> None:
         "truncated (time limit)   50.0%",
         "SACo                     0.667 (2 different pairs)",
         "decisions                5, of 3.00 available actions",
-        "entropy                  0.000 nats (0.0% of log 3.00)",
+        "entropy                  0.000 nats (0.0% of log 3)",
         "actions                  wait 40.0%  left 40.0%  attack_0 20.0%",
         "policy 0                 1 episodes, mean 20.00: algorithm=a",
         "policy 1                 1 episodes, mean 4.00: algorithm=b",

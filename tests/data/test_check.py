@@ -19,7 +19,7 @@ from components.offline_buffer import OfflineEpisodes
 from data.check import check_checksum, check_environment, check_episodes
 from data.read import RecordedEpisodes
 from data.schema import BITS, METADATA, Metadata
-from data.write import EpisodeWriter
+from data.write import EpisodeWriter, Storage
 from envs.base import EnvInfo
 from envs.smax import SMAXEnv
 from envs.two_step import TwoStepEnv
@@ -246,7 +246,7 @@ def test_changed_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str, half: bool, rows: int
 ) -> None:
     path, metadata = tmp_path / "a.h5", Metadata("game", {}, INFO, "poor")
-    with EpisodeWriter(path, metadata, half=half) as writer:
+    with EpisodeWriter(path, metadata, Storage(half=half)) as writer:
         writer.append(random_batch(), np.zeros(4, dtype=bool), policy=0, seed=1)
     monkeypatch.setattr("data.read.ROWS", rows)
     check_episodes(RecordedEpisodes(path))

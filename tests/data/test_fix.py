@@ -27,7 +27,7 @@ from test_findings import all_cut, copy_rows
 import dataset
 from data.read import RecordedEpisodes
 from data.schema import Metadata
-from data.write import EpisodeWriter
+from data.write import EpisodeWriter, Storage
 from utils.config import ROOT
 
 
@@ -95,7 +95,7 @@ def test_version_1_and_half_precision_are_mended_to_the_bit(
     old, half = tmp_path / "old.h5", tmp_path / "half.h5"
     as_version_1(plant(write_sound(old), put("episodes/return", 1, 9.0)))
     metadata = Metadata("game", {}, sound.info, "poor")
-    with EpisodeWriter(half, metadata, half=True) as writer:
+    with EpisodeWriter(half, metadata, Storage(half=True)) as writer:
         writer.append(sound.read(np.arange(40)), np.zeros(40, dtype=bool), 0, 1)
     plant(half, put("episodes/return", 1, 9.0))
     for path in (old, half):

@@ -16,7 +16,7 @@ from batches import INFO, LENGTHS, random_batch
 from components.episode_batch import EpisodeBatch
 from data.read import RecordedEpisodes
 from data.schema import BITS, EPISODES, STEPS, Metadata
-from data.write import EpisodeWriter
+from data.write import EpisodeWriter, Storage
 from utils.errors import DataError
 
 METADATA = Metadata(
@@ -38,7 +38,7 @@ def rounds(seed: int = 0) -> list[EpisodeBatch]:
 
 def write(path: Path, batches: list[EpisodeBatch], compress: bool = False) -> RecordedEpisodes:
     """A file of these rounds, opened; round i has policy i % 2 and seed 10 + i."""
-    with EpisodeWriter(path, METADATA, compress) as writer:
+    with EpisodeWriter(path, METADATA, Storage(compress)) as writer:
         for i, batch in enumerate(batches):
             won = np.arange(batch.batch_size) % 2 == 0
             writer.append(batch, won, policy=i % 2, seed=10 + i)

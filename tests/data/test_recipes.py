@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from data.levels import Level, choose, read_levels
-from data.make_layers import FOLDER, headline, recipes
-from data.make_recipe import difference, read_recipe
+from data.making.layers import FOLDER, headline, recipes
+from data.making.recipe import difference, read_recipe
 from envs.smax import MAPS
 from utils.errors import ConfigError
 

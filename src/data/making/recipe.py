@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from data.levels import LEVELS, MIN_POLICIES, MIN_SEEDS, Level, in_order
-from data.make_layers import find_recipe, layers_of, merged
+from data.making.layers import find_recipe, layers_of, merged
 from envs import REGISTRY as env_REGISTRY
 from utils.config import (
     FREE_TO_CHANGE,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data.levels import Level
-from data.make_recipe import SOFTWARE, Recipe, difference
+from data.making.recipe import SOFTWARE, Recipe, difference
 from data.read import RecordedEpisodes
 from envs import REGISTRY as env_REGISTRY
 from utils.errors import ConfigError, DataError

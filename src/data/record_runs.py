@@ -49,7 +49,7 @@ def record_random(args: argparse.Namespace) -> None:
     policy = random_policy(args.env_config, args.seed, args.key, args.env_args)
     path = _folder(args.out, policy.config) / "random.h5"
     with closing(Recorder(policy.config, 1.0, args.seed)) as recorder:
-        recorder.record([policy], args.episodes, path, "random", args.compress)
+        recorder.record([policy], args.episodes, path, "random", args.storage)
     sys.stdout.write(f"wrote {path}\n")
 
 
@@ -57,7 +57,7 @@ def _record(
     recorder: Recorder, behaviour: list[BehaviourPolicy], quality: str, args: argparse.Namespace
 ) -> None:
     path = _folder(args.out, behaviour[0].config) / f"{quality}.h5"
-    recorder.record(behaviour, args.episodes, path, quality, args.compress)
+    recorder.record(behaviour, args.episodes, path, quality, args.storage)
     for policy in behaviour:
         sys.stdout.write(
             f"{quality:<8}{policy.facts['checkpoint']:<50}"

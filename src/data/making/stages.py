@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.levels import Level, choose
-from data.make_files import Job, begun_with, opened, read_json, write_json
-from data.make_progress import Stage as Progress
+from data.making.files import Job, begun_with, opened, read_json, write_json
+from data.making.progress import StageBar
 from data.merge import merge
 from data.record import (
     MEASURED_EPISODES,
@@ -53,7 +53,7 @@ class Stage(ABC):
         """The same in words."""
 
     @abstractmethod
-    def run(self, bar: Progress) -> None:
+    def run(self, bar: StageBar) -> None:
         """Do the rest."""
 
 
@@ -88,7 +88,7 @@ class Train(Stage):
         start = self._start()
         return f"{int(start.name):,} of {self._t_max:,} steps" if start else "to do"
 
-    def run(self, bar: Progress) -> None:
+    def run(self, bar: StageBar) -> None:
         """Train to the end; then no buffer is needed."""
         if not self.finished():
             start = self._start()
@@ -159,7 +159,7 @@ class Measure(Stage):
         done = "done, " if count == len(wanted) else ""
         return f"{done}{count} of {len(wanted)} checkpoints"
 
-    def run(self, bar: Progress) -> None:
+    def run(self, bar: StageBar) -> None:
         """Measure those that are not known yet."""
         known, wanted = self._known(), self._wanted()
         todo = [folder for folder in wanted if _name(folder) not in known]
@@ -213,7 +213,7 @@ class Record(Stage):
         """Whether it is there."""
         return "done" if self._path.exists() else "to do"
 
-    def run(self, bar: Progress) -> None:
+    def run(self, bar: StageBar) -> None:
         """Choose the level's checkpoints and play them; UnfilledError if there are too few."""
         recipe, keys = self._job.recipe, self._job.recipe.keys
         candidates = self._measure.candidates()
@@ -228,8 +228,8 @@ class Record(Stage):
         made_with |= begun_with(self._job)
         with closing(Recorder(config, keys.epsilon, keys.seed, bar)) as recorder:
             recorder.record(
-                policies, keys.episodes, self._path, self._level.name, keys.compress, stream,
-                made_with,
+                policies, keys.episodes, self._path, self._level.name, Storage(keys.compress),
+                stream, made_with,
             )  # fmt: skip
 
     def _advice(self, candidates: list[Candidate]) -> str:
@@ -272,7 +272,7 @@ class Merge(Stage):
         """Whether it is there."""
         return "done" if self.share() else "to do"
 
-    def run(self, bar: Progress) -> None:
+    def run(self, bar: StageBar) -> None:
         """Merge; UnfilledError if a level is missing."""
         missing = [path.stem for path in self._sources if not path.exists()]
         if missing:

@@ -14,10 +14,10 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
-from data.make_files import Job, begin, check_begun, check_files, opened, remove_leftovers
-from data.make_progress import Whole
-from data.make_recipe import Recipe, read_recipe
-from data.make_stages import Stage, UnfilledError, stages_of
+from data.making.files import Job, begin, check_begun, check_files, opened, remove_leftovers
+from data.making.progress import Whole
+from data.making.recipe import Recipe, read_recipe
+from data.making.stages import Stage, UnfilledError, stages_of
 from envs import REGISTRY as env_REGISTRY
 from utils.config import ROOT
 from utils.errors import ConfigError, DataError, exit_code_of

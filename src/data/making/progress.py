@@ -13,10 +13,10 @@ class Whole:
     def __init__(self, total: float, done: float) -> None:
         self._bar = progress_bar(round(total), round(done), " steps", short=True)
 
-    def stage(self, title: str, work: float, done: float) -> Stage:
+    def stage(self, title: str, work: float, done: float) -> StageBar:
         """A stage of it that takes `work` steps, `done` of which were made before."""
         self._bar.set_description(title)
-        return Stage(self, work, done)
+        return StageBar(self, work, done)
 
     def add(self, steps: float) -> None:
         """So many more are made."""
@@ -31,7 +31,7 @@ class Whole:
         self._bar.close()
 
 
-class Stage:
+class StageBar:
     """A stage's share of the bar; called as `progress_bar` is, it gives what moves it."""
 
     def __init__(self, whole: Whole, work: float, done: float) -> None:
@@ -50,7 +50,7 @@ class Stage:
 class Part:
     """Keeps the promises of a bar (`utils.logging.Bar`) by moving a stage of the whole."""
 
-    def __init__(self, stage: Stage, total: int, done: int) -> None:
+    def __init__(self, stage: StageBar, total: int, done: int) -> None:
         self._stage, self._total, self.n = stage, total, float(done)
 
     def update(self, n: float = 1) -> None:
