@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +68,34 @@ def test_what_cannot_be_merged_is_one_line(
     assert "was changed after it was written" in message
     code, message = refuse(capsys, "merge", str(two_step_file), f"--out={tmp_path / 'x.txt'}")
     assert (code, message) == (2, f"ConfigError: --out={tmp_path / 'x.txt'} must end in .h5")
+
+
+class Terminal(io.StringIO):
+    """What is written to it, as if someone watched."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_long_passes_show_a_bar_to_who_watches(
+    two_step_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    words = ["merge", str(two_step_file)]
+    bars = ("reading random.h5", "copying random.h5", "packing a.h5")
+    assert dataset.main([*words, f"--out={tmp_path / 'a.h5'}"]) == 0
+    assert capfd.readouterr().err == "", "nobody watches"
+    terminal = Terminal()
+    monkeypatch.setattr("sys.__stderr__", terminal)
+    assert dataset.main([*words, f"--out={tmp_path / 'a.h5'}"]) == 0
+    assert terminal.getvalue() == "", "it is done at once"
+    monkeypatch.setattr("utils.logging.PATIENCE", 0)
+    assert dataset.main([*words, f"--out={tmp_path / 'a.h5'}"]) == 0
+    shown = terminal.getvalue()
+    assert [bar for bar in bars if f"{bar}:" not in shown] == []
+    assert shown.endswith(" \r"), "they are gone"
 
 
 POOR, GOOD = (ROOT / f"offline_data/smax/3s_vs_3z/{level}.h5" for level in ("poor", "good"))

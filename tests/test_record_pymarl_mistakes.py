@@ -158,7 +158,10 @@ def test_a_config_that_is_not_understood(tmp_path: Path, capsys: Capture) -> Non
     for values, said in (
         ({"env": "sc2v2"}, "env=sc2v2 is not known here; known are "),
         ({"agent": "rnn_feat"}, "agent=rnn_feat is not known here; known are rnn, rnn_ns, n_rnn"),
+        ({"env": {}}, "env={} is not known here; known are "),
+        ({"agent": ["rnn"]}, "agent=['rnn'] is not known here; known are rnn, rnn_ns, n_rnn"),
         ({"agent_output_type": "x"}, "agent_output_type=x is not known here; known are q, pi_"),
+        ({"agent_output_type": []}, "agent_output_type=[] is not known here; known are q, pi_"),
     ):
         sacred_config(path, **values)
         assert refuse(capsys, *words)[1].startswith(f"ConfigError: {path}: {said}")

@@ -15,6 +15,7 @@ from data.read import Episodes, RecordedEpisodes
 from data.schema import EPISODES, Metadata
 from data.write import EXACT, EpisodeWriter, Storage
 from utils.errors import DataError
+from utils.logging import pass_bar
 
 PIECE = 64  # episodes copied at once
 MOST_POLICIES = np.iinfo(EPISODES["policy"]).max + 1
@@ -76,11 +77,13 @@ def copy_episodes(
 ) -> None:
     """Append the episodes of `index`, or all; their policies' numbers are moved by `offset`."""
     every = np.arange(len(source)) if index is None else index
-    for start in range(0, len(every), PIECE):
-        piece = every[start : start + PIECE]
-        facts = {k: source.episodes[k][piece] for k in ("battle_won", "policy", "seed", "slot")}
-        facts["policy"] = facts["policy"].astype(np.int64) + offset
-        writer.append_with(source.read(piece), facts)
+    with pass_bar(f"copying {source.path.name}", len(every), " episodes") as bar:
+        for start in range(0, len(every), PIECE):
+            piece = every[start : start + PIECE]
+            facts = {k: source.episodes[k][piece] for k in ("battle_won", "policy", "seed", "slot")}
+            facts["policy"] = facts["policy"].astype(np.int64) + offset
+            writer.append_with(source.read(piece), facts)
+            bar.update(len(piece))
 
 
 def _drawn(path: Path, choice: Choice, rng: np.random.Generator) -> Part:

@@ -27,6 +27,7 @@ from data.schema import (
 )
 from envs.base import EnvInfo
 from utils.errors import DataError
+from utils.logging import pass_bar
 
 ROWS = 65_536  # rows of a block, so that memory does not grow with the file
 BLOCK = 64 * 2**20  # bytes of its largest field, at most
@@ -119,12 +120,15 @@ class Episodes:
             math.prod(self.steps[n].shape[1:]) * self.steps[n].dtype.itemsize for n in names
         )
         size = max(1, min(ROWS, BLOCK // max(widest, 1)))
-        for start in range(0, len(self.steps["rewards"]), size):
-            columns = {name: self.steps[name][start : start + size] for name in names}
-            rows = np.arange(start, start + len(columns[names[0]]))
-            episode = np.searchsorted(self.first_rows, rows, side="right") - 1
-            yield Block(start, columns, (episode >= 0) & (rows <= self.last_rows[episode]))
-            self.note_read(1, len(rows))
+        count = len(self.steps["rewards"])
+        with pass_bar(f"reading {self.path.name}", count, " rows") as bar:
+            for start in range(0, count, size):
+                columns = {name: self.steps[name][start : start + size] for name in names}
+                rows = np.arange(start, start + len(columns[names[0]]))
+                episode = np.searchsorted(self.first_rows, rows, side="right") - 1
+                yield Block(start, columns, (episode >= 0) & (rows <= self.last_rows[episode]))
+                self.note_read(1, len(rows))
+                bar.update(len(rows))
 
     def note_read(self, runs: int, rows: int) -> None:
         """Say that `rows` rows were read, in `runs` places: mapped memory is given back in time."""

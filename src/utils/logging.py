@@ -120,17 +120,26 @@ MakeBar = Callable[[int, int, str], Bar]
 """(total, done, unit) -> a bar; `progress_bar` is one."""
 
 
+PATIENCE = 2.0  # seconds before a pass shows its bar
+
+
 def progress_bar(total: int, done: int, unit: str, short: bool = False) -> tqdm[Any]:
     """A bar with rate and time left, on the terminal only: never in a file or a pipe.
 
     short: numbers are written as 1.23M.
     """
+    return _bar(total=total, initial=done, unit=unit, unit_scale=short)
+
+
+def pass_bar(title: str, total: int, unit: str) -> tqdm[Any]:
+    """A bar for one pass over a file: it comes where that takes long, and goes when it is done."""
+    return _bar(desc=title, total=total, unit=unit, unit_scale=True, delay=PATIENCE, leave=False)
+
+
+def _bar(**what: Any) -> tqdm[Any]:
     terminal = sys.__stderr__
     watched = terminal is not None and terminal.isatty()
-    return tqdm(
-        total=total, initial=done, unit=unit, file=terminal, disable=not watched,
-        dynamic_ncols=True, smoothing=0.05, unit_scale=short,
-    )  # fmt: skip
+    return tqdm(**what, file=terminal, disable=not watched, dynamic_ncols=True, smoothing=0.05)
 
 
 class _TqdmHandler(logging.Handler):
