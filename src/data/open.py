@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
 
+from data.heaps import Watched
 from data.schema import ATTRIBUTES, FORMAT, VERSION, Metadata
 from utils.errors import DataError
 
@@ -17,8 +19,8 @@ from utils.errors import DataError
 def open_file(path: Path) -> Iterator[h5py.File]:
     """The HDF5 file; whatever is wrong with it, or met while it is read, is a DataError."""
     try:
-        with _open(path) as file:
-            yield file
+        with _open(path) as file, _hdf5(file, path) as hdf5:
+            yield hdf5
     except MemoryError as error:
         raise DataError(
             f"{path} is compressed and does not fit into memory unpacked ({error}); make one "
@@ -29,7 +31,7 @@ def open_file(path: Path) -> Iterator[h5py.File]:
         raise DataError(f"{path} is damaged ({reason}); record or copy it again") from error
 
 
-def _open(path: Path) -> h5py.File:
+def _open(path: Path) -> Watched:
     if path.is_dir():
         raise DataError(f"{path} is a folder without recorded episodes of a format known here")
     if not path.is_file():
@@ -40,11 +42,16 @@ def _open(path: Path) -> h5py.File:
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes); record or copy it again")
     try:
-        return h5py.File(path, "r")
+        return Watched(path)
     except PermissionError as error:
         raise DataError(f"{path} may not be read by this user") from error
+
+
+def _hdf5(file: Watched, path: Path) -> h5py.File:
+    try:
+        return h5py.File(file, "r")
     except OSError as error:
-        signature = path.open("rb").read(8) == b"\x89HDF\r\n\x1a\n"
+        signature = os.pread(file.fileno(), 8, 0) == b"\x89HDF\r\n\x1a\n"
         what = "is truncated or damaged" if signature else "is not an HDF5 file"
         raise DataError(f"{path} {what}; record or copy it again") from error
 

@@ -21,6 +21,11 @@ KEPT = 256 * 2**20  # bytes of a file that stay mapped
 BLOCK = 32 * 2**20  # bytes of a field that are unpacked at once
 
 
+def holds_numbers(dtype: np.dtype[Any]) -> bool:
+    """Whether they are flags or numbers of at most 64 bits: of those that a file can name."""
+    return dtype.kind in "biu" or (dtype.kind == "f" and dtype.itemsize <= 8)
+
+
 class Rows(Protocol):
     """What is asked of a field: an array, or what reads like one."""
 

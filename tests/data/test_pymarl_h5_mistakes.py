@@ -29,7 +29,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"replace": {"actions": np.zeros((4, 3, 2, 1))}},
      "{}: actions has the shape (4, 3, 2, 1), with avail_actions (4, 4, 2, 3) it should be "
      "(4, 4, 2, 1)"),
-    ({"replace": {"state": np.array([["a"]], dtype="S1")}}, "{}: state is no array of numbers"),
+    ({"replace": {"state": np.array([["a"]], dtype="S1")}},
+     "{}: state is no array of numbers of up to 64 bits"),
+    ({"replace": {"reward": np.zeros((4, 4, 1), dtype=np.longdouble)}},
+     "{}: reward is no array of numbers of up to 64 bits"),
     ({"spoil": {"filled": ((1, 2), 0)}}, "{}: episode 1, step 2: filled is 0, and 1 later on"),
     ({"replace": {"filled": np.full((4, 4, 1), np.nan)}},
      "{}: episode 0, step 0: filled is neither 0 nor 1"),

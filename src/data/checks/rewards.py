@@ -26,11 +26,12 @@ class Rewards:
 
     def see(self, view: View) -> None:
         """The next block."""
-        rewards = view.columns["rewards"].astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a NaN of any kind is found elsewhere
+            rewards = view.columns["rewards"].astype(np.float64)
         rows = np.arange(view.start, view.stop)
         step = view.own & (rows <= self._last_steps[view.episode])
         first = int(view.episode[0])
-        with np.errstate(invalid="ignore"):  # infinite ones are found elsewhere
+        with np.errstate(invalid="ignore"):  # and infinite ones
             sums = np.bincount(view.episode[step] - first, rewards[step])
         self.sums[first : first + len(sums)] += sums
         ending = view.inside(self._last_steps)

@@ -36,7 +36,7 @@ def _finite(view: View) -> Iterator[RowCheck]:
     names = ["obs", "state", "rewards"] + ["actions"] * view.data.info.continuous
     for name in names:
         values = view.columns[name].reshape(len(view.own), -1)
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        with np.errstate(over="ignore", invalid="ignore"):  # infinite, where float32 cannot hold it
             finite = np.isfinite(values.astype(np.float32, copy=False)).all(axis=1)
         problem = f"{name} is NaN or infinite"
         meaning = "one step on it makes every weight NaN"

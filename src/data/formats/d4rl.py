@@ -20,7 +20,7 @@ from data.formats.base import Format, Source
 from data.formats.flat import Ends, LongEpisodes, check_whose, of_one_policy
 from data.open import hdf5_root, open_file
 from data.read import Episodes
-from data.rows import MappedFile, rows_of
+from data.rows import MappedFile, holds_numbers, rows_of
 from data.schema import Metadata
 from envs.base import EnvInfo
 from utils.config import scenario
@@ -147,8 +147,8 @@ def _rows_of(file: h5py.File, name: str, path: Path, mapped: MappedFile) -> Any:
     values = file[name]
     if not isinstance(values, h5py.Dataset) or not values.shape:
         raise DataError(f"{path}: {name} is no array with rows")
-    if values.dtype.kind not in "biuf":
-        raise DataError(f"{path}: {name} holds {values.dtype}, not numbers")
+    if not holds_numbers(values.dtype):
+        raise DataError(f"{path}: {name} holds {values.dtype}, not numbers of up to 64 bits")
     read = rows_of(values, path, mapped)
     single = name in ("rewards", "terminals", "timeouts") and read.shape[1:] == (1,)
     return read[:, 0] if single else read

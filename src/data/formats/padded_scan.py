@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from data.open import open_file
+from data.rows import holds_numbers
 from utils.errors import DataError
 
 KEYS = ("obs", "state", "avail_actions", "actions", "reward", "terminated", "filled")
@@ -88,8 +89,8 @@ def _sizes(file: h5py.File, path: Path) -> Sizes:
             f"{path} lacks {', '.join(missing)}; a file of PyMARL's episodes has {', '.join(KEYS)}"
         )
     for name, values in _arrays(file):
-        if not isinstance(values, h5py.Dataset) or values.dtype.kind not in "biuf":
-            raise DataError(f"{path}: {name} is no array of numbers")
+        if not isinstance(values, h5py.Dataset) or not holds_numbers(values.dtype):
+            raise DataError(f"{path}: {name} is no array of numbers of up to 64 bits")
     shapes = {name: values.shape for name, values in _arrays(file)}
     for name, axes, letters in (
         ("avail_actions", 4, "(episodes, L, agents, actions)"),

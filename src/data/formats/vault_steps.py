@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from data.formats.vault_files import StoreRows, VaultFiles
-from data.rows import Rows
+from data.rows import Rows, holds_numbers
 from utils.errors import DataError
 
 RANKS = {
@@ -38,8 +38,10 @@ def arrays_of(files: VaultFiles) -> dict[str, StoreRows]:
         if not fits or len(shape) not in {RANKS.get(name, 1), RANKS.get(name, 2)}:
             told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
             raise DataError(f"{files.folder}: {name} does not fit the others; a step has {told}")
-        if arrays[name].dtype.kind not in "biuf":
-            raise DataError(f"{files.folder}: {name} holds {arrays[name].dtype}, not numbers")
+        if not holds_numbers(arrays[name].dtype):
+            raise DataError(
+                f"{files.folder}: {name} holds {arrays[name].dtype}, not numbers of up to 64 bits"
+            )
     _check_last(files, arrays)
     return arrays
 
