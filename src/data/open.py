@@ -14,6 +14,11 @@ from data.heaps import Watched
 from data.schema import ATTRIBUTES, FORMAT, VERSION, Metadata
 from utils.errors import DataError
 
+DAMAGES = (
+    OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, OverflowError
+)  # fmt: skip
+"""What h5py raises for a damaged file."""
+
 
 @contextlib.contextmanager
 def open_file(path: Path) -> Iterator[h5py.File]:
@@ -26,7 +31,7 @@ def open_file(path: Path) -> Iterator[h5py.File]:
             f"{path} is compressed and does not fit into memory unpacked ({error}); make one "
             "that is read from the disk: python src/dataset.py merge FILE --out NEW.h5"
         ) from error
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except DAMAGES as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} is damaged ({reason}); record or copy it again") from error
 
@@ -50,7 +55,7 @@ def _open(path: Path) -> Watched:
 def _hdf5(file: Watched, path: Path) -> h5py.File:
     try:
         return h5py.File(file, "r")
-    except OSError as error:
+    except (OSError, OverflowError) as error:  # the latter: a place that no file reaches
         signature = os.pread(file.fileno(), 8, 0) == b"\x89HDF\r\n\x1a\n"
         what = "is truncated or damaged" if signature else "is not an HDF5 file"
         raise DataError(f"{path} {what}; record or copy it again") from error
