@@ -64,6 +64,8 @@ def _told(args: argparse.Namespace, episodes: int) -> int:
 def _out(args: argparse.Namespace) -> Path:
     if args.out.suffix != ".h5":
         raise ConfigError(f"--out={args.out} must end in .h5")
+    if args.out.is_dir():
+        raise ConfigError(f"--out={args.out} is a folder; name a new file")
     return args.out
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from data.check import check_episodes
 from data.formats import format_for
 from data.formats.ours import Ours
 from data.merge import copy_episodes
 from data.read import Episodes
+from data.schema import FORMAT, HALF
 from data.write import EXACT, EpisodeWriter, Storage
-from utils.errors import DataError
+from utils.errors import ConfigError, DataError
 
 
 def convert(data: Episodes, target: str, wanted: str = "", storage: Storage = EXACT) -> list[str]:
@@ -19,13 +22,16 @@ def convert(data: Episodes, target: str, wanted: str = "", storage: Storage = EX
     wanted: its format, where its name should not tell it.
     """
     form = format_for(target, wanted)
+    if storage != EXACT and not isinstance(form, Ours):
+        raise ConfigError(f"--compress and --float16 are for {FORMAT}, which {target} is not")
     _refuse_present(data, target)
     check_episodes(data)
     if not isinstance(form, Ours):
         return form.write(data, target)
     with EpisodeWriter(Path(target), data.metadata, storage, keep=False) as writer:
         copy_episodes(writer, data)
-    return ["obs and state beyond half precision"] if storage.half else []
+    halved = storage.half and any(data.steps[name].dtype != np.float16 for name in HALF)
+    return ["obs and state beyond half precision"] if halved else []
 
 
 def _refuse_present(data: Episodes, target: str) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
 
-from data.heaps import Watched
+from data.attributes import attributes_of
 from data.schema import ATTRIBUTES, FORMAT, VERSION, Metadata
 from utils.errors import DataError
 
@@ -24,8 +23,8 @@ DAMAGES = (
 def open_file(path: Path) -> Iterator[h5py.File]:
     """The HDF5 file; whatever is wrong with it, or met while it is read, is a DataError."""
     try:
-        with _open(path) as file, _hdf5(file, path) as hdf5:
-            yield hdf5
+        with _open(path) as file:
+            yield file
     except MemoryError as error:
         raise DataError(
             f"{path} is compressed and does not fit into memory unpacked ({error}); make one "
@@ -36,7 +35,7 @@ def open_file(path: Path) -> Iterator[h5py.File]:
         raise DataError(f"{path} is damaged ({reason}); record or copy it again") from error
 
 
-def _open(path: Path) -> Watched:
+def _open(path: Path) -> h5py.File:
     if path.is_dir():
         raise DataError(f"{path} is a folder without recorded episodes of a format known here")
     if not path.is_file():
@@ -47,23 +46,18 @@ def _open(path: Path) -> Watched:
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes); record or copy it again")
     try:
-        return Watched(path)
+        return h5py.File(path, "r")
     except PermissionError as error:
         raise DataError(f"{path} may not be read by this user") from error
-
-
-def _hdf5(file: Watched, path: Path) -> h5py.File:
-    try:
-        return h5py.File(file, "r")
-    except (OSError, OverflowError) as error:  # the latter: a place that no file reaches
-        signature = os.pread(file.fileno(), 8, 0) == b"\x89HDF\r\n\x1a\n"
+    except OSError as error:
+        signature = path.open("rb").read(8) == b"\x89HDF\r\n\x1a\n"
         what = "is truncated or damaged" if signature else "is not an HDF5 file"
         raise DataError(f"{path} {what}; record or copy it again") from error
 
 
 def read_metadata(file: h5py.File, path: Path) -> Metadata:
-    """The root attributes; DataError where the file is another's, newer or incomplete."""
-    attributes: Any = file.attrs
+    """Of the root attributes; DataError where the file is another's, newer or incomplete."""
+    attributes = attributes_of(path, ("format", *ATTRIBUTES))
     if attributes.get("format") != FORMAT:
         raise DataError(f"{path} is HDF5, but not a file of recorded episodes (format={FORMAT})")
     for name in ATTRIBUTES:

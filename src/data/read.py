@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from components.episode_batch import EpisodeBatch
+from data.attributes import attributes_of
 from data.open import find, open_file, read_metadata
 from data.rows import MappedFile, PackedRows, Rows, rows_of
 from data.schema import (
@@ -174,10 +175,10 @@ class RecordedEpisodes(Episodes):
         self.path, self._stream = path, stream
         with open_file(path) as file:
             self.metadata = read_metadata(file, path)
-            attributes: Any = file.attrs
+            attributes = attributes_of(path, ("version", "sha256", *METADATA))
             self.version = int(attributes["version"])
             self.attributes = {name: str(attributes[name]) for name in METADATA}
-            self.sha256 = str(file.attrs.get("sha256", ""))
+            self.sha256 = str(attributes.get("sha256", ""))
             self.episodes = {n: np.asarray(find(file, f"episodes/{n}", path)[()]) for n in EPISODES}
             self.mapped = MappedFile(path)
             self._stored = self._stored_rows(file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from data.attributes import attributes_of
 from data.open import open_file, read_metadata
 from data.schema import FORMAT, MINARI
 from envs import REGISTRY as env_REGISTRY
@@ -45,7 +46,7 @@ def _recorded_env(run: RunConfig) -> tuple[str, str, dict[str, Any]]:
     if run.dataset_path.is_dir():
         return "", "", {}
     with open_file(run.dataset_path) as file:
-        if file.attrs.get("format") != FORMAT:
+        if attributes_of(run.dataset_path, ["format"]).get("format") != FORMAT:
             return "", "", {}
         metadata = read_metadata(file, run.dataset_path)
     return str(run.dataset_path), metadata.env, metadata.env_args

@@ -57,7 +57,8 @@ class EpisodeWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._work_path = path.with_name(path.name + ".incomplete")
         self._shapes = stored_shapes(metadata.info, storage.half)
-        self._file = h5py.File(self._work_path, "w")
+        with self._one_line():
+            self._file = h5py.File(self._work_path, "w")
         self._stamp(self._file, complete=False)
         for name, (shape, dtype) in self._shapes.items():
             self._file.create_dataset(
@@ -125,10 +126,17 @@ class EpisodeWriter:
         trace: TracebackType | None,
     ) -> None:
         if kind is None:
-            self.close()
+            try:
+                self.close()
+            finally:
+                self._forget()
             return
         with contextlib.suppress(OSError, RuntimeError):  # what it holds may not fit on the disk
             self._file.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        """What was collected, unless it is kept; nothing is left of it after `close`."""
         if not self._keep:
             self._work_path.unlink(missing_ok=True)
 

@@ -67,8 +67,8 @@ def exit_code_of(program: Callable[[], int]) -> int:
         sys.stderr.write(f"{type(error).__name__}: {without_password(str(error))}\n")
         return error.exit_code
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        message = f"{type(error).__name__}:{where}: {error.strerror or error}"
+        where = f" {error.filename}:" if error.filename else ""
+        message = f"{type(error).__name__}:{where} {error.strerror or error}"
         sys.stderr.write(f"{without_password(message)}\n")
         return 1
     except Terminated:

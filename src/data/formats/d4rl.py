@@ -16,12 +16,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from data.attributes import attributes_of
 from data.formats.base import Format, Source
 from data.formats.flat import Ends, LongEpisodes, check_whose, of_one_policy
 from data.open import hdf5_root, open_file
 from data.read import Episodes
 from data.rows import MappedFile, holds_numbers, rows_of
-from data.schema import Metadata
+from data.schema import METADATA, Metadata
 from envs.base import EnvInfo
 from utils.config import scenario
 from utils.errors import DataError
@@ -49,8 +50,8 @@ class D4RL(Format):
         from envs import REGISTRY as env_REGISTRY
 
         path = source.path
-        with open_file(path) as file:
-            own = _own_metadata(file)
+        with open_file(path):
+            own = _own_metadata(path)
         if own:
             check_whose(path, own, source.env, source.env_args)
             metadata = of_one_policy(own)
@@ -74,17 +75,15 @@ class D4RL(Format):
 
     def key_of(self, name: str) -> str:
         """What a file that we wrote says."""
-        with open_file(Path(name)) as file:
-            own = _own_metadata(file)
+        with open_file(Path(name)):
+            own = _own_metadata(Path(name))
         return scenario(own.env_args) if own else ""
 
 
-def _own_metadata(file: h5py.File) -> Metadata | None:
+def _own_metadata(path: Path) -> Metadata | None:
     """Where the episodes come from, if this project wrote the file."""
-    group = file.get("metadata")
-    if not isinstance(group, h5py.Group) or "env_info" not in group.attrs:
-        return None
-    return Metadata.from_attributes(group.attrs)
+    attributes = attributes_of(path, METADATA, "metadata")
+    return Metadata.from_attributes(attributes) if "env_info" in attributes else None
 
 
 class FlatEpisodes(LongEpisodes):
