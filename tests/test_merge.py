@@ -14,10 +14,12 @@ from recordings import Capture, record_poor, record_random, refuse
 
 import dataset
 from data import disk
+from data.merge import merge
 from data.read import RecordedEpisodes
 from data.schema import EPISODES, STEPS, Metadata
 from data.write import EpisodeWriter
 from utils.config import ROOT
+from utils.errors import DataError
 
 
 def test_merging_keeps_every_episode_and_its_provenance(
@@ -264,3 +266,16 @@ def test_what_does_not_fit_on_the_disk_is_one_line(
     assert message.startswith(f"DataError: {out}.incomplete does not fit: ")
     assert message.endswith("make room, or choose another folder")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_put_in_its_place_leaves_nothing(
+    two_step_file: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "out.h5").mkdir()
+    words = ["merge", str(two_step_file), f"--out={tmp_path / 'out.h5'}"]
+    assert refuse(capsys, *words) == (
+        2, f"ConfigError: --out={tmp_path / 'out.h5'} is a folder; name a new file"
+    )  # fmt: skip
+    with pytest.raises(DataError, match="could not be written: "):
+        merge([two_step_file], tmp_path / "out.h5")
+    assert list(tmp_path.iterdir()) == [tmp_path / "out.h5"]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from data.check import check_episodes
 from data.formats import format_for
 from data.formats.ours import Ours
 from data.merge import copy_episodes
 from data.read import Episodes
-from data.schema import FORMAT, HALF
+from data.schema import FORMAT
 from data.write import EXACT, EpisodeWriter, Storage
 from utils.errors import ConfigError, DataError
 
@@ -30,8 +28,7 @@ def convert(data: Episodes, target: str, wanted: str = "", storage: Storage = EX
         return form.write(data, target)
     with EpisodeWriter(Path(target), data.metadata, storage, keep=False) as writer:
         copy_episodes(writer, data)
-    halved = storage.half and any(data.steps[name].dtype != np.float16 for name in HALF)
-    return ["obs and state beyond half precision"] if halved else []
+    return ["obs and state beyond half precision"] if storage.half and not data.half else []
 
 
 def _refuse_present(data: Episodes, target: str) -> None:

@@ -14,7 +14,7 @@ from data.checks import find
 from data.findings import Findings, Kind
 from data.merge import copy_episodes
 from data.read import Episodes, RecordedEpisodes
-from data.schema import HALF, Metadata
+from data.schema import Metadata
 from data.write import EpisodeWriter, Storage
 from utils.errors import DataError
 
@@ -76,7 +76,7 @@ def _one_end(data: Episodes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _write(path: Path, source: Episodes, kept: np.ndarray, metadata: Metadata) -> None:
-    storage = Storage(half=all(source.steps[name].dtype == np.float16 for name in HALF))
+    storage = Storage(half=source.half)
     with EpisodeWriter(path, metadata, storage, keep=False) as writer:
         copy_episodes(writer, source, index=kept)
 

@@ -19,6 +19,7 @@ from data.rows import MappedFile, PackedRows, Rows, rows_of
 from data.schema import (
     BITS,
     EPISODES,
+    HALF,
     METADATA,
     STEPS,
     Digest,
@@ -81,6 +82,12 @@ class Episodes:
     def n_transitions(self) -> int:
         """Transitions in all episodes together."""
         return int(self.episodes["length"].sum(dtype=np.int64))
+
+    @property
+    def half(self) -> bool:
+        """Whether obs and state, or the one of them that there is, are in half precision."""
+        rows = [self.steps[name] for name in HALF]
+        return {r.dtype.type for r in rows if 0 not in r.shape[1:]} == {np.float16}
 
     def read(self, index: np.ndarray) -> EpisodeBatch:
         """The episodes of `index` (B,), padded to the longest of them by their last row."""

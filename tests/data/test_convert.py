@@ -223,6 +223,25 @@ def test_what_cannot_be_converted_is_one_line(
     assert not out.exists()
 
 
+def test_how_it_is_packed_is_for_our_format(tmp_path: Path, capsys: Capture) -> None:
+    for flag in ("--compress", "--float16"):
+        target = tmp_path / "flat.hdf5"
+        assert refuse(capsys, "convert", str(PENDULUM), str(target), flag) == (
+            2,
+            f"ConfigError: --compress and --float16 are for icq-episodes, which {target} is not",
+        )
+        assert not target.exists()
+
+
+def test_what_is_half_already_loses_nothing(tmp_path: Path, capsys: Capture) -> None:
+    half, again = tmp_path / "half.h5", tmp_path / "again.h5"
+    assert dataset.main(["convert", str(PENDULUM), str(half), "--float16"]) == 0
+    assert "not in it: obs and state beyond half precision" in capsys.readouterr().out
+    assert dataset.main(["convert", str(half), str(again), "--float16"]) == 0
+    assert "not in it" not in capsys.readouterr().out
+    assert RecordedEpisodes(again).sha256 == RecordedEpisodes(half).sha256
+
+
 def test_a_name_that_is_taken_is_refused(capsys: Capture) -> None:
     assert dataset.main(["convert", str(PENDULUM), ID]) == 0
     code, error = refuse(capsys, "convert", str(PENDULUM), ID)
