@@ -69,14 +69,14 @@ def test_same_seed_same_metrics_other_seed_other_metrics(
 def test_killed_and_resumed_equals_never_stopped(
     alg: str, tmp_path: Path, two_step_file: Path
 ) -> None:
-    updates = [f"dataset={two_step_file}", "t_max=2000", "save_buffer=True"]
+    updates = [f"dataset={two_step_file}", "t_max=600", "save_buffer=True"]
     updates += ["save_model_interval=100", "test_interval=200"]
 
     def words(results: Path, *more: str) -> list[str]:
         settings = [*TINY, *updates, f"local_results_path={results}", *more]
         return [f"--config={alg}", "--env-config=two_step", "with", *settings]
 
-    assert_resuming_is_exact(words, tmp_path, t_max=2000)
+    assert_resuming_is_exact(words, tmp_path, t_max=600)
 
 
 @pytest.mark.parametrize("alg", ["icq", "bcq"])

@@ -86,12 +86,12 @@ def test_same_seed_same_metrics_other_seed_other_metrics(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("alg", ["icq_softmax", "icq_vae"])
 def test_killed_and_resumed_equals_never_stopped(alg: str, tmp_path: Path) -> None:
-    updates = ["t_max=1200", "save_model_interval=100", "test_interval=600"]
+    updates = ["t_max=500", "save_model_interval=50", "test_interval=250"]
 
     def words(results: Path, *more: str) -> list[str]:
         return words_of(alg, results, *updates, *more)
 
-    assert_resuming_is_exact(words, tmp_path, t_max=1200)
+    assert_resuming_is_exact(words, tmp_path, t_max=500)
 
 
 def test_a_checkpoint_is_evaluated_greedily_or_by_samples(tmp_path: Path) -> None:

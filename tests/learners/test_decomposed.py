@@ -32,16 +32,16 @@ def value_after(steps: int, alg: str, **keys: Any) -> float:
 
 @pytest.mark.parametrize("alg", ["bcq", "cql", "icq", "icq_one_step", "icq_tree_backup"])
 def test_no_value_exceeds_all_rewards_together(alg: str) -> None:
-    assert value_after(500, alg) < 40 * 1e4
+    assert value_after(250, alg) < 40 * 1e4
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 1.0])
 def test_no_value_runs_away_at_a_low_value_temperature(temperature: float) -> None:
-    assert value_after(500, "icq", value_temperature=temperature) < 40 * 1e4
+    assert value_after(250, "icq", value_temperature=temperature) < 40 * 1e4
 
 
 def test_without_the_clamp_it_runs_away() -> None:
-    assert value_after(500, "icq_one_step", clamp_value_weights=False) > 40 * 1e4
+    assert value_after(250, "icq_one_step", clamp_value_weights=False) > 40 * 1e4
 
 
 @pytest.mark.parametrize("alg", OFFLINE)
