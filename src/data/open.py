@@ -55,9 +55,13 @@ def _open(path: Path) -> h5py.File:
         raise DataError(f"{path} {what}; record or copy it again") from error
 
 
-def read_metadata(file: h5py.File, path: Path) -> Metadata:
-    """Of the root attributes; DataError where the file is another's, newer or incomplete."""
-    attributes = attributes_of(path, ("format", *ATTRIBUTES))
+def root_attributes(path: Path) -> dict[str, Any]:
+    """Those of our format that the file has."""
+    return attributes_of(path, ("format", "sha256", *ATTRIBUTES))
+
+
+def metadata_of(attributes: dict[str, Any], file: h5py.File, path: Path) -> Metadata:
+    """Of `root_attributes`; DataError where the file is another's, newer or incomplete."""
     if attributes.get("format") != FORMAT:
         raise DataError(f"{path} is HDF5, but not a file of recorded episodes (format={FORMAT})")
     for name in ATTRIBUTES:

@@ -13,8 +13,7 @@ import numpy as np
 import torch
 
 from components.episode_batch import EpisodeBatch
-from data.attributes import attributes_of
-from data.open import find, open_file, read_metadata
+from data.open import find, metadata_of, open_file, root_attributes
 from data.rows import MappedFile, PackedRows, Rows, rows_of
 from data.schema import (
     BITS,
@@ -181,8 +180,8 @@ class RecordedEpisodes(Episodes):
     def __init__(self, path: Path, stream: bool = False) -> None:
         self.path, self._stream = path, stream
         with open_file(path) as file:
-            self.metadata = read_metadata(file, path)
-            attributes = attributes_of(path, ("version", "sha256", *METADATA))
+            attributes = root_attributes(path)
+            self.metadata = metadata_of(attributes, file, path)
             self.version = int(attributes["version"])
             self.attributes = {name: str(attributes[name]) for name in METADATA}
             self.sha256 = str(attributes.get("sha256", ""))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from data.attributes import attributes_of
-from data.open import open_file, read_metadata
+from data.open import metadata_of, open_file, root_attributes
 from data.schema import FORMAT, MINARI
 from envs import REGISTRY as env_REGISTRY
 from utils.config import ROOT, RunConfig, Settings, check_env_args, check_settings
@@ -46,9 +45,10 @@ def _recorded_env(run: RunConfig) -> tuple[str, str, dict[str, Any]]:
     if run.dataset_path.is_dir():
         return "", "", {}
     with open_file(run.dataset_path) as file:
-        if attributes_of(run.dataset_path, ["format"]).get("format") != FORMAT:
+        attributes = root_attributes(run.dataset_path)
+        if attributes.get("format") != FORMAT:
             return "", "", {}
-        metadata = read_metadata(file, run.dataset_path)
+        metadata = metadata_of(attributes, file, run.dataset_path)
     return str(run.dataset_path), metadata.env, metadata.env_args
 
 
