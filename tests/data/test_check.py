@@ -13,15 +13,13 @@ import numpy as np
 import pytest
 import torch
 from batches import INFO, random_batch
-from planting import as_version_1, put, put_avail
+from planting import as_version_1, put, put_avail, write_four
 
 from components.offline_buffer import OfflineEpisodes
-from data.check import check_checksum, check_environment, check_episodes
+from data.check import check_checksum, check_episodes
 from data.read import RecordedEpisodes
 from data.schema import BITS, METADATA, Metadata
 from data.write import EpisodeWriter, Storage
-from envs.base import EnvInfo
-from envs.smax import SMAXEnv
 from envs.two_step import TwoStepEnv
 from runners.offline_runner import OfflineRunner
 from utils.config import load_settings
@@ -30,22 +28,12 @@ from utils.errors import DataError
 Change = Callable[[Any], None]
 NUMBERS = "3 agents, 4 actions, obs 5, state 6, limit 7"
 RETURN = float(random_batch().returns[1])
-NUMBERS_3 = "3 agents, 8 actions, obs 75, state 72, limit 101"
-NUMBERS_2S3Z = "5 agents, 10 actions, obs 127, state 120, limit 101"
-NUMBERS_TWO_STEP = "2 agents, 2 actions, obs 3, state 3, limit 2"
-
-
-def write(path: Path, env: str, env_args: dict[str, Any], info: EnvInfo) -> Path:
-    """Four episodes of 7, 3, 1 and 5 transitions: their rows begin at 0, 8, 12 and 14."""
-    with EpisodeWriter(path, Metadata(env, env_args, info, "poor")) as writer:
-        writer.append(random_batch(info=info), np.zeros(4, dtype=bool), policy=0, seed=1)
-    return path
 
 
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
     """A sound file."""
-    return write(tmp_path / "good.h5", "game", {}, INFO)
+    return write_four(tmp_path / "good.h5", "game", {}, INFO)
 
 
 def record_and_die(path: Path, metadata: Metadata) -> None:
@@ -282,7 +270,7 @@ def test_version_1_is_compared_with_the_sum_that_it_had(good: Path) -> None:
 
 
 def test_a_run_does_not_learn_from_changed_content(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.h5", "two_step", {}, TwoStepEnv.env_info({}))
+    path = write_four(tmp_path / "a.h5", "two_step", {}, TwoStepEnv.env_info({}))
     config = load_settings("icq", "two_step", {"dataset": str(path), "batch_size": 4}).run
     OfflineRunner(config, torch.device("cpu"))
     with h5py.File(path, "r+") as file:
@@ -290,53 +278,6 @@ def test_a_run_does_not_learn_from_changed_content(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         OfflineRunner(config, torch.device("cpu"))
     assert str(error.value) == was_changed(path)
-
-
-@pytest.mark.parametrize(
-    ("map_name", "theirs", "ours"),
-    [
-        ("3m", "map_name=3m", f"map_name=3s_vs_3z ({NUMBERS_3})"),
-        ("2s3z", "map_name=2s3z", f"map_name=3s_vs_3z ({NUMBERS_3})"),
-    ],
-)
-def test_another_map(tmp_path: Path, map_name: str, theirs: str, ours: str) -> None:
-    """3m and 3s_vs_3z have equal numbers: only the name tells them apart."""
-    walls = {"walls_cause_death": False}
-    recorded, run = {"map_name": map_name} | walls, {"map_name": "3s_vs_3z"} | walls
-    path = write(tmp_path / "a.h5", "smax", recorded, SMAXEnv.env_info(recorded))
-    data = RecordedEpisodes(path)
-    check_environment(data, "smax", recorded, SMAXEnv.env_info(recorded))
-    with pytest.raises(DataError) as error:
-        check_environment(data, "smax", run, SMAXEnv.env_info(run))
-    numbers = NUMBERS_3 if map_name == "3m" else NUMBERS_2S3Z
-    assert str(error.value) == (
-        f"{path} was recorded on env=smax {theirs} ({numbers}), the run is on env=smax {ours}"
-    )
-
-
-def test_another_setting_of_the_same_map(tmp_path: Path) -> None:
-    recorded = {"map_name": "3m", "walls_cause_death": True}
-    run = recorded | {"walls_cause_death": False}
-    info = SMAXEnv.env_info(run)
-    data = RecordedEpisodes(write(tmp_path / "a.h5", "smax", recorded, info))
-    with pytest.raises(DataError) as error:
-        check_environment(data, "smax", run, info)
-    assert str(error.value) == (
-        f"{data.path} was recorded on env=smax walls_cause_death=True ({NUMBERS_3}), "
-        f"the run is on env=smax walls_cause_death=False ({NUMBERS_3})"
-    )
-
-
-def test_the_runner_refuses_another_environment(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.h5", "two_step", {}, TwoStepEnv.env_info({}))
-    config = load_settings("icq", "smax", {"dataset": str(path)}).run
-    with pytest.raises(DataError) as error:
-        OfflineRunner(config, torch.device("cpu"))
-    nothing = "map_name=nothing walls_cause_death=nothing"
-    assert str(error.value) == (
-        f"{path} was recorded on env=two_step {nothing} ({NUMBERS_TWO_STEP}), "
-        f"the run is on env=smax map_name=3s_vs_3z walls_cause_death=False ({NUMBERS_3})"
-    )
 
 
 def test_batch_size_greater_than_the_number_of_episodes(good: Path) -> None:
