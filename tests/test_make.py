@@ -6,13 +6,22 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-import yaml
-from making import NO_COMMIT, Makers, bytes_in, makers
+from making import (
+    NO_COMMIT,
+    TINY,
+    Made,
+    Makers,
+    artefacts,
+    bytes_in,
+    changed,
+    makers,
+    moments,
+    words,
+)
 from recordings import Capture
 
 import dataset
@@ -20,23 +29,8 @@ from data.making.files import Job
 from data.making.recipe import read_recipe
 from data.making.stages import Train
 from data.read import RecordedEpisodes
-from utils.config import CONFIG_DIR
 
-TINY = CONFIG_DIR / "recipes/two_step/tiny.yaml"
 FILES = {"safe.h5", "best.h5", "mixed.h5"}
-
-
-class Made(NamedTuple):
-    """A data set that was made without a break, and how long it took."""
-
-    out: Path
-    results: Path
-    seconds: float
-
-    @property
-    def work(self) -> Path:
-        """The folder of its training."""
-        return self.results / "recipes/tiny"
 
 
 @pytest.fixture(scope="module")
@@ -56,23 +50,6 @@ def made(tmp_path_factory: pytest.TempPathFactory, maker: Makers) -> Made:
     made = Made(folder / "out", folder / "results", 0.0)
     assert maker.run(words(folder / "recipe/tiny.yaml", made.out, made.results)) == 0
     return made._replace(seconds=time.monotonic() - began)
-
-
-def words(recipe: Path, out: Path, results: Path, *more: str) -> list[str]:
-    """The command line."""
-    return ["make", str(recipe), f"--out={out}", f"--results={results}", *more]
-
-
-def changed(folder: Path, **updates: Any) -> Path:
-    """The tiny recipe with other keys; what is in `with` is added to it."""
-    values = yaml.safe_load(TINY.read_text())
-    for key, value in updates.items():
-        key = key.rstrip("_")
-        values[key] = values["with"] | value if key == "with" else value
-    folder.mkdir(exist_ok=True)
-    path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump(values))
-    return path
 
 
 def make(capsys: Capture, monkeypatch: pytest.MonkeyPatch, argv: list[str]) -> tuple[int, str, str]:
@@ -230,54 +207,6 @@ def test_killed_at_any_moment_the_same_bytes_are_made(
     assert bytes_in(work / "models").keys() == bytes_in(made.work / "models").keys()
     agents = [sorted(w.rglob("agent.th")) for w in (work, made.work)]
     assert [p.read_bytes() for p in agents[0]] == [p.read_bytes() for p in agents[1]]
-
-
-def moments(rng: random.Random, most: float) -> list[Callable[[], Callable[[], bool]]]:
-    """Kills after random times."""
-
-    def kill_after(seconds: float) -> Callable[[], Callable[[], bool]]:
-        def begin() -> Callable[[], bool]:
-            end = time.monotonic() + seconds
-            return lambda: time.monotonic() >= end
-
-        return begin
-
-    return [kill_after(rng.uniform(0, most)) for _ in range(4)]
-
-
-def artefacts(rng: random.Random, work: Path, out: Path) -> list[Callable[[], Callable[[], bool]]]:
-    """Kills in every stage: as soon as there is something, or a moment later."""
-
-    def kill_at(folder: Path, pattern: str, count: int = 1) -> Callable[[], Callable[[], bool]]:
-        pause = rng.choice([0.0, 0.0, 0.02])
-
-        def there() -> bool:
-            found = len(list(folder.glob(pattern))) >= count
-            time.sleep(pause * found)
-            return found
-
-        return lambda: there
-
-    def kill_measured(count: int) -> Callable[[], Callable[[], bool]]:
-        def there() -> bool:
-            path = work / "measured.json"
-            return path.exists() and path.read_text().count('"checkpoint"') >= count
-
-        return lambda: there
-
-    return [
-        kill_at(work, "models/seed_1/[0-9]*", 6),
-        kill_at(work, "models/seed_10/.*.partial"),
-        kill_at(work, "models/seed_10/.*.partial/buffer.th"),
-        kill_at(work, "models/seed_10/256"),
-        kill_measured(1),
-        kill_measured(9),
-        kill_at(out, "safe.h5.incomplete"),
-        kill_at(out, "safe.h5"),
-        kill_at(out, "best.h5.incomplete"),
-        kill_at(out, "best.h5"),
-        kill_at(out, "mixed.h5.incomplete"),
-    ]
 
 
 def test_two_at_once(
