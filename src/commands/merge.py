@@ -57,7 +57,7 @@ def _mix(args: argparse.Namespace) -> int:
 def _told(args: argparse.Namespace, episodes: int) -> int:
     sys.stdout.write(f"wrote {args.out}: {episodes} episodes\n")
     if args.float16:
-        sys.stdout.write("not in it: obs and state beyond half precision\n")
+        sys.stdout.write("obs and state are in half precision\n")
     return 0
 
 

@@ -15,7 +15,7 @@ from data.read import Episodes, RecordedEpisodes
 from data.schema import EPISODES, Metadata
 from data.write import EXACT, EpisodeWriter, Storage
 from utils.errors import DataError
-from utils.logging import pass_bar
+from utils.logging import spans
 
 PIECE = 64  # episodes copied at once
 MOST_POLICIES = np.iinfo(EPISODES["policy"]).max + 1
@@ -77,13 +77,11 @@ def copy_episodes(
 ) -> None:
     """Append the episodes of `index`, or all; their policies' numbers are moved by `offset`."""
     every = np.arange(len(source)) if index is None else index
-    with pass_bar(f"copying {source.path.name}", len(every), " episodes") as bar:
-        for start in range(0, len(every), PIECE):
-            piece = every[start : start + PIECE]
-            facts = {k: source.episodes[k][piece] for k in ("battle_won", "policy", "seed", "slot")}
-            facts["policy"] = facts["policy"].astype(np.int64) + offset
-            writer.append_with(source.read(piece), facts)
-            bar.update(len(piece))
+    for start, stop in spans(f"copying {source.path.name}", len(every), PIECE, " episodes"):
+        piece = every[start:stop]
+        facts = {k: source.episodes[k][piece] for k in ("battle_won", "policy", "seed", "slot")}
+        facts["policy"] = facts["policy"].astype(np.int64) + offset
+        writer.append_with(source.read(piece), facts)
 
 
 def _drawn(path: Path, choice: Choice, rng: np.random.Generator) -> Part:

@@ -13,9 +13,7 @@ from data.attributes import attributes_of
 from data.schema import ATTRIBUTES, FORMAT, VERSION, Metadata
 from utils.errors import DataError
 
-DAMAGES = (
-    OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, OverflowError
-)  # fmt: skip
+READ_ERRORS = (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError)
 """What h5py raises for a damaged file."""
 
 
@@ -30,7 +28,7 @@ def open_file(path: Path) -> Iterator[h5py.File]:
             f"{path} is compressed and does not fit into memory unpacked ({error}); make one "
             "that is read from the disk: python src/dataset.py merge FILE --out NEW.h5"
         ) from error
-    except DAMAGES as error:
+    except READ_ERRORS as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} is damaged ({reason}); record or copy it again") from error
 
@@ -96,5 +94,5 @@ def hdf5_root(name: str) -> tuple[frozenset[str], frozenset[str]]:
     try:
         with h5py.File(name, "r") as file:
             return frozenset(file), frozenset(file.attrs)
-    except (OSError, RuntimeError, ValueError, KeyError):
+    except READ_ERRORS:
         return frozenset(), frozenset()

@@ -28,7 +28,7 @@ from data.schema import (
 )
 from envs.base import EnvInfo
 from utils.errors import DataError
-from utils.logging import pass_bar
+from utils.logging import spans
 
 ROWS = 65_536  # rows of a block, so that memory does not grow with the file
 BLOCK = 64 * 2**20  # bytes of its largest field, at most
@@ -128,14 +128,12 @@ class Episodes:
         )
         size = max(1, min(ROWS, BLOCK // max(widest, 1)))
         count = len(self.steps["rewards"])
-        with pass_bar(f"reading {self.path.name}", count, " rows") as bar:
-            for start in range(0, count, size):
-                columns = {name: self.steps[name][start : start + size] for name in names}
-                rows = np.arange(start, start + len(columns[names[0]]))
-                episode = np.searchsorted(self.first_rows, rows, side="right") - 1
-                yield Block(start, columns, (episode >= 0) & (rows <= self.last_rows[episode]))
-                self.note_read(1, len(rows))
-                bar.update(len(rows))
+        for start, stop in spans(f"reading {self.path.name}", count, size, " rows"):
+            columns = {name: self.steps[name][start:stop] for name in names}
+            rows = np.arange(start, stop)
+            episode = np.searchsorted(self.first_rows, rows, side="right") - 1
+            yield Block(start, columns, (episode >= 0) & (rows <= self.last_rows[episode]))
+            self.note_read(1, len(rows))
 
     def note_read(self, runs: int, rows: int) -> None:
         """Say that `rows` rows were read, in `runs` places: mapped memory is given back in time."""
@@ -217,8 +215,8 @@ class RecordedEpisodes(Episodes):
     def _pieces(self, rows: Rows) -> Iterator[np.ndarray]:
         row = math.prod(rows.shape[1:]) * rows.dtype.itemsize
         size = max(1, BLOCK // max(row, 1))
-        for start in range(0, len(rows), size):
-            yield rows[start : start + size]
+        for start, stop in spans(f"reading {self.path.name}", len(rows), size, " rows"):
+            yield rows[start:stop]
             if self.mapped is not None:
                 self.mapped.touched(1, size * row)
 

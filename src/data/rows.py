@@ -22,7 +22,7 @@ BLOCK = 32 * 2**20  # bytes of a field that are unpacked at once
 
 
 def holds_numbers(dtype: np.dtype[Any]) -> bool:
-    """Whether they are flags or numbers of at most 64 bits: of those that a file can name."""
+    """Flags, or numbers of at most 64 bits: no text, no objects, no long doubles."""
     return dtype.kind in "biu" or (dtype.kind == "f" and dtype.itemsize <= 8)
 
 

@@ -17,7 +17,7 @@ from components.episode_batch import EpisodeBatch
 from data.disk import require_space
 from data.schema import BITS, EPISODES, FORMAT, HALF, VERSION, Digest, Metadata, stored_shapes
 from utils.errors import DataError
-from utils.logging import pass_bar
+from utils.logging import spans
 
 COPY, APPEND = 32 * 2**20, 2**20
 """Bytes of a field that are packed at once, and in a chunk of the file that is being collected."""
@@ -125,20 +125,15 @@ class EpisodeWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            try:
+        try:
+            if kind is None:
                 self.close()
-            finally:
-                self._forget()
-            return
-        with contextlib.suppress(OSError, RuntimeError):  # what it holds may not fit on the disk
-            self._file.close()
-        self._forget()
-
-    def _forget(self) -> None:
-        """What was collected, unless it is kept; nothing is left of it after `close`."""
-        if not self._keep:
-            self._work_path.unlink(missing_ok=True)
+            else:
+                with contextlib.suppress(OSError, RuntimeError):  # it may not fit on the disk
+                    self._file.close()
+        finally:
+            if not self._keep:
+                self._work_path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _one_line(self) -> Iterator[None]:
@@ -166,29 +161,20 @@ class EpisodeWriter:
     def _pack(self, packed: h5py.File) -> str:
         """Copy everything piece by piece -> sha256 of the content, however it is compressed."""
         digest = Digest(self._metadata.to_attributes())
-        names = [f"steps/{name}" for name in self._shapes] + [f"episodes/{n}" for n in EPISODES]
-        fields: dict[str, Any] = {name: self._file[name] for name in names}
-        size = sum(source.nbytes for source in fields.values())
-        with pass_bar(f"packing {self.path.name}", size, "B") as bar:
-            for name, source in fields.items():
-                for piece in self._packed(packed, name, source):
-                    digest.update(name, piece)
-                    bar.update(piece.nbytes)
+        for name in [f"steps/{n}" for n in self._shapes] + [f"episodes/{n}" for n in EPISODES]:
+            source: Any = self._file[name]
+            rows = _rows_of(COPY, MOST_ROWS, source.shape[1:], source.dtype)
+            layout: dict[str, Any] = {}
+            if self._storage.compress and len(source):
+                layout = {"compression": "gzip", "compression_opts": 9, "shuffle": True,
+                          "chunks": _feature_chunks(source.shape, rows)}  # fmt: skip
+            target = packed.create_dataset(name, source.shape, source.dtype, **layout)
+            for start, stop in spans(f"packing {self.path.name}", len(source), rows, " rows"):
+                piece = source[start:stop]
+                require_space(self.path, piece.nbytes)
+                target[start:stop] = piece
+                digest.update(name, piece)
         return digest.hexdigest()
-
-    def _packed(self, packed: h5py.File, name: str, source: Any) -> Iterator[np.ndarray]:
-        """The pieces of a field, each once it is in the file."""
-        rows = _rows_of(COPY, MOST_ROWS, source.shape[1:], source.dtype)
-        layout: dict[str, Any] = {}
-        if self._storage.compress and len(source):
-            layout = {"compression": "gzip", "compression_opts": 9, "shuffle": True,
-                      "chunks": _feature_chunks(source.shape, rows)}  # fmt: skip
-        target = packed.create_dataset(name, source.shape, source.dtype, **layout)
-        for start in range(0, len(source), rows):
-            piece = source[start : start + rows]
-            require_space(self.path, piece.nbytes)
-            target[start : start + len(piece)] = piece
-            yield piece
 
 
 def _rows_of(size: int, most: int, shape: tuple[int, ...], dtype: Any) -> int:

@@ -8,7 +8,7 @@ import math
 import shutil
 import sys
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -131,9 +131,18 @@ def progress_bar(total: int, done: int, unit: str, short: bool = False) -> tqdm[
     return _bar(total=total, initial=done, unit=unit, unit_scale=short)
 
 
-def pass_bar(title: str, total: int, unit: str) -> tqdm[Any]:
-    """A bar for one pass over a file: it comes where that takes long, and goes when it is done."""
-    return _bar(desc=title, total=total, unit=unit, unit_scale=True, delay=PATIENCE, leave=False)
+def spans(title: str, total: int, size: int, unit: str) -> Iterator[tuple[int, int]]:
+    """(first, one behind the last) of each piece in a pass over `total` of something.
+
+    A pass that takes long shows a bar, which goes when it is done.
+    """
+    with _bar(
+        desc=title, total=total, unit=unit, unit_scale=True, delay=PATIENCE, leave=False
+    ) as bar:
+        for start in range(0, total, size):
+            stop = min(start + size, total)
+            yield start, stop
+            bar.update(stop - start)
 
 
 def _bar(**what: Any) -> tqdm[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,8 +18,10 @@ from recordings import Capture
 
 import dataset
 from data.attributes import HEAD, OBJECT, HeapCheckedFile, attributes_of
+from data.open import open_file
 from data.read import RecordedEpisodes
 from utils.config import ROOT
+from utils.errors import DataError
 
 SECONDS = 60  # reading one takes a few, a hang for ever
 HEAP = b"GCOL"
@@ -99,7 +102,20 @@ def test_a_heap_longer_than_its_file(tmp_path: Path) -> None:
     place = content.index(HEAP)
     HEAD.pack_into(content, place, HEAP, 1, b"\0\0\0", 2**40)
     path.write_bytes(content)
-    assert str(path) in refused(path)
+    assert f"a heap of text at byte {place} is longer than the file" in refused(path)
+
+
+def test_a_heap_where_no_file_reaches(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["text"] = "x"
+    content = path.read_bytes()
+    text = struct.Struct("<IQI")  # length, place of the heap, number in it
+    pointer = text.pack(1, content.index(HEAP), 1)
+    assert content.count(pointer) == 1
+    path.write_bytes(content.replace(pointer, text.pack(1, 2**63 + 8, 1)))
+    with pytest.raises(DataError, match="is damaged"), open_file(path):
+        attributes_of(path, ["text"])
 
 
 @pytest.mark.parametrize("how", ["virtual", "linked"])

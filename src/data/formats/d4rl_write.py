@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from data.disk import require_space
 from data.formats.whole import new_hdf5, whole_or_nothing
 from data.read import Episodes
 from utils.errors import DataError
+from utils.logging import spans
 
 BLOCK = 32 * 2**20  # bytes of a field that are copied at once
 LOST = ["which policy played what", "seeds", "wins"]
@@ -87,10 +88,11 @@ def _fill(file: h5py.File, data: Episodes, path: Path, check: Callable[[], None]
     require_space(path, rows * sum(widths.values()))
     for name, (shape, dtype, values) in columns.items():
         array = file.create_dataset(name, (rows, *shape), dtype)
-        for row in _blocks(rows, widths[name]):
-            array[row[0] : row[-1] + 1] = values(row)
+        size = max(1, min(65_536, BLOCK // widths[name]))
+        for start, stop in spans(f"writing {path.name}", rows, size, " rows"):
+            array[start:stop] = values(np.arange(start, stop))
             check()
-            data.note_read(1, len(row))
+            data.note_read(1, stop - start)
 
 
 def _seen(data: Episodes, rows: np.ndarray) -> np.ndarray:
@@ -108,9 +110,3 @@ def _seen(data: Episodes, rows: np.ndarray) -> np.ndarray:
             "it to another format"
         )
     return obs
-
-
-def _blocks(rows: int, row_bytes: int) -> Iterator[np.ndarray]:
-    size = max(1, min(65_536, BLOCK // row_bytes))
-    for start in range(0, rows, size):
-        yield np.arange(start, min(start + size, rows))

@@ -23,6 +23,7 @@ from data.read import Episodes
 from envs.gymnasium import make_task
 from utils.config import scenario
 from utils.errors import DataError
+from utils.logging import spans
 
 PIECE = 64  # episodes in memory at once
 ROOT_VARIABLE = "MINARI_DATASETS_PATH"
@@ -52,8 +53,8 @@ def write_minari(data: Episodes, name: str) -> None:
 
 def _write(minari: Any, data: Episodes, dataset_id: str) -> None:
     dataset = None
-    for start in range(0, len(data), PIECE):
-        index = np.arange(start, min(start + PIECE, len(data)))
+    for start, stop in spans(f"writing {dataset_id}", len(data), PIECE, " episodes"):
+        index = np.arange(start, stop)
         found = [_episode(data, int(i)) for i in index]
         buffers = [_buffer(int(i), episode) for i, (episode, _) in zip(index, found, strict=True)]
         if dataset is None:

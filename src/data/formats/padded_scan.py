@@ -19,6 +19,7 @@ import numpy as np
 from data.open import open_file
 from data.rows import holds_numbers
 from utils.errors import DataError
+from utils.logging import spans
 
 KEYS = ("obs", "state", "avail_actions", "actions", "reward", "terminated", "filled")
 PIECE = 16 * 2**20  # bytes of avail_actions that are looked at together
@@ -57,7 +58,7 @@ def scan(path: Path) -> Found:
             str({k: (v.shape, str(v.dtype)) for k, v in _arrays(file)}).encode()
         )
         pieces = []
-        for start, stop in _pieces(file["avail_actions"]):
+        for start, stop in _pieces(file["avail_actions"], path):
             piece = {k: _read(file, k, start, stop) for k in KEYS if k not in ("obs", "state")}
             piece = {k: v.reshape(stop - start, sizes.time, -1) for k, v in piece.items()}
             pieces.append(_ends(piece, path, start))
@@ -70,7 +71,7 @@ def scan(path: Path) -> Found:
         filled, length, returns, terminated, spare = (
             np.concatenate(column) for column in zip(*pieces, strict=True)
         )
-        probs = _probs(file, length) if "probs" in file else ""
+        probs = _probs(file, length, path) if "probs" in file else ""
         return Found(
             sizes, filled, length, returns, terminated, spare,
             probs, "corrected_terminated" in file, digest.hexdigest(),
@@ -122,13 +123,12 @@ def _check_shapes(
             )
 
 
-def _pieces(dataset: Any) -> Iterator[tuple[int, int]]:
+def _pieces(dataset: Any, path: Path) -> Iterator[tuple[int, int]]:
     """(first, one behind the last) episode of each piece: whole chunks, about PIECE bytes."""
     chunk = dataset.chunks[0] if dataset.chunks else 1
     item = max(1, math.prod(dataset.shape[1:]) * 8)
     size = max(1, PIECE // (item * chunk)) * chunk
-    for start in range(0, len(dataset), size):
-        yield start, min(start + size, len(dataset))
+    return spans(f"reading {path.name}", len(dataset), size, " episodes")
 
 
 def _read(file: h5py.File, name: str, start: int, stop: int) -> np.ndarray:
@@ -184,13 +184,13 @@ def _require(good: np.ndarray, path: Path, start: int, problem: str) -> None:
         raise DataError(f"{path}: episode {start + i}, step {step}: {problem}")
 
 
-def _probs(file: h5py.File, length: np.ndarray) -> str:
+def _probs(file: h5py.File, length: np.ndarray, path: Path) -> str:
     """Whether the behaviour's probabilities can be any: usually nobody has written them."""
     dataset: Any = file["probs"]
     if not isinstance(dataset, h5py.Dataset) or dataset.shape != _shape_of(file, "avail_actions"):
         return "of another shape than avail_actions"
     zero, one = True, True
-    for start, stop in _pieces(dataset):
+    for start, stop in _pieces(dataset, path):
         probs = dataset[start:stop]
         played = np.arange(probs.shape[1]) < length[start:stop, None]
         sums = probs.sum(-1, dtype=np.float64)[played]

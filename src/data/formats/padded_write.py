@@ -12,6 +12,7 @@ import numpy as np
 from data.formats.whole import new_hdf5
 from data.read import Episodes
 from envs.base import EnvInfo
+from utils.logging import spans
 
 PIECE, CHUNK = 32 * 2**20, 2**20
 """Bytes of the widest field that are padded at once, and in a chunk at most."""
@@ -36,11 +37,11 @@ def write_padded(
         for name, (shape, dtype) in columns.items():
             _create(file, name, (stop - start, *shape), dtype, layout)
         size = _power_of_2(PIECE // max(_sizes(columns)))
-        for first in range(start, stop, size):
-            index = np.arange(first, min(first + size, stop))
+        for first, behind in spans(f"writing {path.name}", stop - start, size, " episodes"):
+            index = np.arange(start + first, start + behind)
             for name, values in _padded(data, index, columns).items():
                 dataset: Any = file[name]
-                dataset[first - start : first - start + len(index)] = values
+                dataset[first:behind] = values
             check()
 
 

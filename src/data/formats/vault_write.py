@@ -22,6 +22,7 @@ from data.formats.vault_files import (
 )
 from data.formats.whole import whole_or_nothing
 from data.read import Episodes
+from utils.logging import spans
 
 GZIP = {"compressor": {"id": "gzip", "level": 5}}
 LOST = [
@@ -116,12 +117,11 @@ def _write_leaf(
             spec, dtype=kind.name, shape=(1, MAX_STEPS, *row), create=True
         ).result()
     size = block_rows(store)
-    for start in range(0, data.n_transitions, size):
-        index = np.arange(start, min(start + size, data.n_transitions))
-        piece = values(index).astype(kind, copy=False)
+    for start, stop in spans(f"writing {name}", data.n_transitions, size, " rows"):
+        piece = values(np.arange(start, stop)).astype(kind, copy=False)
         with _write_errors():
-            store[0, start : start + len(index)].write(piece).result()
-        data.note_read(1, len(index))
+            store[0, start:stop].write(piece).result()
+        data.note_read(1, stop - start)
 
 
 def _tree(leaves: dict[str, str]) -> dict[str, Any]:
