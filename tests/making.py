@@ -15,11 +15,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 import yaml
+from recordings import Capture
 
+import dataset
 from utils.config import CONFIG_DIR, ROOT
 
 TINY = CONFIG_DIR / "recipes/two_step/tiny.yaml"
+FILES = {"safe.h5", "best.h5", "mixed.h5"}
 
 SERVER = """
 import json, os, sys
@@ -171,3 +175,13 @@ def artefacts(rng: random.Random, work: Path, out: Path) -> list[Callable[[], Ca
         kill_at(out, "best.h5"),
         kill_at(out, "mixed.h5.incomplete"),
     ]
+
+
+def make(capsys: Capture, monkeypatch: pytest.MonkeyPatch, argv: list[str]) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of the command in this process."""
+    for name, value in NO_COMMIT.items():
+        monkeypatch.setenv(name, value)
+    capsys.readouterr()
+    code = dataset.main(argv)
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err

@@ -11,26 +11,21 @@ from pathlib import Path
 
 import pytest
 from making import (
-    NO_COMMIT,
+    FILES,
     TINY,
     Made,
     Makers,
     artefacts,
     bytes_in,
     changed,
+    make,
     makers,
     moments,
     words,
 )
 from recordings import Capture
 
-import dataset
-from data.making.files import Job
-from data.making.recipe import read_recipe
-from data.making.stages import Train
 from data.read import RecordedEpisodes
-
-FILES = {"safe.h5", "best.h5", "mixed.h5"}
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +45,6 @@ def made(tmp_path_factory: pytest.TempPathFactory, maker: Makers) -> Made:
     made = Made(folder / "out", folder / "results", 0.0)
     assert maker.run(words(folder / "recipe/tiny.yaml", made.out, made.results)) == 0
     return made._replace(seconds=time.monotonic() - began)
-
-
-def make(capsys: Capture, monkeypatch: pytest.MonkeyPatch, argv: list[str]) -> tuple[int, str, str]:
-    """(exit code, stdout, stderr) of the command in this process."""
-    for name, value in NO_COMMIT.items():
-        monkeypatch.setenv(name, value)
-    capsys.readouterr()
-    code = dataset.main(argv)
-    shown = capsys.readouterr()
-    return code, shown.out, shown.err
 
 
 def test_a_recipe_makes_every_level_and_their_mix(made: Made) -> None:
@@ -140,52 +125,6 @@ def test_what_another_yaml_says_is_compared_as_well(
         advice = "delete it: what it held is measured again"
         assert (code, error) == (2, f"DataError: {measured} is damaged; {advice}\n")
     measured.write_text(before)
-
-
-def test_an_unusable_folder_is_found_before_the_training(
-    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("notes")
-    argv = words(TINY, tmp_path / "file/out", tmp_path / "results")
-    assert make(capsys, monkeypatch, argv) == (
-        2, "",
-        f"ConfigError: nothing can be written in {tmp_path}/file/out: Not a directory; give "
-        "another folder with --out\n",
-    )  # fmt: skip
-    assert not list((tmp_path / "results").rglob("recipe.json"))
-
-
-def test_two_recipes_of_one_name(
-    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second = changed(tmp_path / "a"), changed(tmp_path / "b")
-    results = tmp_path / "results"
-    argv = ["make", str(first), str(second), f"--results={results}"]
-    assert make(capsys, monkeypatch, argv) == (
-        2, "",
-        f"ConfigError: {first} and {second} would both be trained in {results}/recipes/tiny; "
-        "rename one, or make them one by one with another --results\n",
-    )  # fmt: skip
-
-
-def test_only_checkpoints_are_removed(tmp_path: Path) -> None:
-    job = Job(read_recipe(str(TINY)), tmp_path, tmp_path / "out")
-    names = ["32", "64", ".96.partial", ".32.old", "notes", "64.bak", ".mine"]
-    for name in names:
-        (job.run_of(1) / name).mkdir(parents=True)
-    (job.run_of(1) / "96").write_text("a file")
-    Train(job, 1)._forget_after(32)
-    left = {path.name for path in job.run_of(1).iterdir()}
-    assert left == {"32", "notes", "64.bak", ".mine", "96"}
-
-
-def test_dry_run_makes_nothing(
-    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    argv = words(TINY, tmp_path / "out", tmp_path / "results", "--dry-run")
-    code, out, error = make(capsys, monkeypatch, argv)
-    assert (code, error, list(tmp_path.iterdir())) == (0, "", [])
-    assert out.count("to do") == 6
 
 
 def test_killed_at_any_moment_the_same_bytes_are_made(
@@ -282,43 +221,3 @@ def test_a_level_that_cannot_be_filled(
     )
     assert unmixed == f"DataError: {out / 'mixed.h5'} needs every level; perfect is missing"
     assert set(bytes_in(out)) == {"safe.h5", "best.h5"}
-
-
-def test_a_file_of_another_origin_is_never_overwritten(
-    two_step_file: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    for name in sorted(FILES):
-        path = out / name
-        shutil.copy(two_step_file, path)
-        code, _, error = make(capsys, monkeypatch, words(TINY, out, tmp_path / "results"))
-        assert (code, error) == (
-            2,
-            f"DataError: {path} is there already and was not made by this recipe; move it away or "
-            "give another folder with --out\n",
-        )
-        assert path.read_bytes() == two_step_file.read_bytes()
-        path.write_text("notes")
-        code, _, error = make(capsys, monkeypatch, words(TINY, out, tmp_path / "results"))
-        assert code == 2
-        assert "or move it away, or give another folder with --out" in error
-        path.unlink()
-    assert not (tmp_path / "results").exists()
-
-
-def test_words_that_do_not_go_together(
-    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for argv, message in (
-        (["make"], "make needs a recipe: smax/3m, say; --list lists them"),
-        (["make", "smax/3m", "smax/8m", "--out=x"], "--out=x is for one recipe; make them one by"),
-        (["make", "smax/3mm"], "smax/3mm: there is no src/config/recipes/smax/3mm.yaml; did you"),
-        (["make", "none.yaml"], "none.yaml: there is no such file"),
-    ):
-        code, out, error = make(capsys, monkeypatch, argv)
-        assert (code, out, error.count("\n")) == (2, "", 1)
-        assert error.startswith(f"ConfigError: {message}")
-    code, out, _ = make(capsys, monkeypatch, ["make", "--list"])
-    assert code == 0
-    assert "two_step/tiny           QMIX's two-step matrix game, for a first look" in out
