@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from data.recorded import require_environment, with_recorded_env_args
@@ -186,10 +187,22 @@ def _build(settings: Settings, token: str, notes: list[str]) -> Any:
 
 @contextlib.contextmanager
 def quiet_import() -> Iterator[None]:
-    """Sacred 0.8.7 imports pkg_resources, which warns; constraints.txt keeps it working."""
+    """Sacred 0.8.7 imports pkg_resources, which warns; constraints.txt keeps it working.
+
+    Where pandas is installed it imports that, too, a third of every start, to store data frames:
+    here are none, so it is told that there is no pandas.
+    """
+    modules: dict[str, ModuleType | None] = sys.modules  # pyright: ignore[reportAssignmentType]
+    hidden = "pandas" not in modules
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-        yield
+        if hidden:
+            modules["pandas"] = None
+        try:
+            yield
+        finally:
+            if hidden:
+                del modules["pandas"]
 
 
 def _new_token(name: str) -> str:

@@ -294,3 +294,13 @@ def test_icq_trains_and_evaluates_on_smax(tmp_path: Path) -> None:
     updates = ["t_max=20", "test_nepisode=64", "batch_size_run=64", "dataset_quality=poor"]
     assert run_main("icq", tmp_path, *updates, env="smax") == 0
     assert "test_return_mean" in only(tmp_path, "metrics/*.csv").read_text()
+
+
+def test_a_start_waits_for_nothing_that_it_does_not_need() -> None:
+    """Sacred would import pandas; the data's libraries are for those who learn from a file."""
+    words = ["print_config", "--config=icq", "--env-config=sc2"]
+    command = [sys.executable, "-X", "importtime", str(ROOT / "src/main.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "sacred" in imported
+    assert imported.isdisjoint({"pandas.core.api", "h5py", "torch"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from data.open import metadata_of, open_file, root_attributes
 from data.schema import FORMAT, MINARI
 from envs import REGISTRY as env_REGISTRY
 from utils.config import ROOT, RunConfig, Settings, check_env_args, check_settings
@@ -44,6 +43,8 @@ def _recorded_env(run: RunConfig) -> tuple[str, str, dict[str, Any]]:
         return "", "", {}
     if run.dataset_path.is_dir():
         return "", "", {}
+    from data.open import metadata_of, open_file, root_attributes
+
     with open_file(run.dataset_path) as file:
         attributes = root_attributes(run.dataset_path)
         if attributes.get("format") != FORMAT:
