@@ -45,9 +45,10 @@ from learners import REGISTRY as le_REGISTRY
 from main import parse_updates
 from report import LAST, Row, read_csv, standard_error, write_csv
 from runners.live_runner import ParallelRunner
-from utils.config import ROOT, RunConfig, load_settings, scenario
+from utils.config import RunConfig, load_settings, scenario
 from utils.errors import ConfigError, exit_code_of
 from utils.logging import progress_bar
+from utils.paths import ROOT
 from utils.records import quality
 
 ALGORITHMS = ("AWAC", "IQL", "CQL", "TD3PlusBC")

@@ -38,7 +38,8 @@ from envs.base import EnvInfo
 from envs.smax import SMAXEnv
 from learners import REGISTRY as le_REGISTRY
 from runners.offline_runner import OfflineRunner
-from utils.config import ROOT, default_env_args, load_settings
+from utils.config import default_env_args, load_settings
+from utils.paths import ROOT
 
 MAP, SHORTEST, PIECE, ITERATIONS = "5m_vs_6m", 20, 256, 200
 GIB = 2**30

@@ -23,10 +23,11 @@ from utils.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
-from utils.config import FREE_TO_CHANGE, ROOT, Settings
+from utils.config import FREE_TO_CHANGE, Settings
 from utils.config_checks import check_actions
 from utils.errors import CheckpointError, ConfigError, NotInstalledError
 from utils.logging import Logger, MakeBar, SacredRun, progress_bar
+from utils.paths import ROOT
 from utils.provenance import software
 
 

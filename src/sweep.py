@@ -20,10 +20,11 @@ from typing import Any
 from data.recorded import with_recorded_env_args
 from envs import REGISTRY as env_REGISTRY
 from main import parse_updates, quiet_import, sacred_flags, take_flags
-from utils.config import ROOT, available, load_settings, yaml_values
+from utils.config import available, load_settings, yaml_values
 from utils.database import find_target
 from utils.errors import ConfigError, exit_code_of
 from utils.logging import progress_bar
+from utils.paths import ROOT
 from utils.records import NOT_IDENTITY, completed_configs, filled
 
 NAMES = ("--config", "--env-config")

@@ -48,8 +48,8 @@ from data.formats import open_source
 from data.read import Episodes, RecordedEpisodes
 from data.schema import EPISODES, Metadata
 from data.write import EXACT, EpisodeWriter, Storage
-from utils.config import ROOT
 from utils.errors import UserError
+from utils.paths import ROOT
 
 HANG, START, MEMORY = 60, 600, 6 * 2**30  # seconds, seconds, bytes
 FAILURES = ("different", "exception", "crash or hang")

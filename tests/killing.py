@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import main
-from utils.config import ROOT
+from utils.paths import ROOT
 
 
 def assert_resuming_is_exact(words_of: Callable[..., list[str]], folder: Path, t_max: int) -> None:

@@ -20,7 +20,8 @@ import yaml
 from recordings import Capture
 
 import dataset
-from utils.config import CONFIG_DIR, ROOT
+from utils.config import CONFIG_DIR
+from utils.paths import ROOT
 
 TINY = CONFIG_DIR / "recipes/two_step/tiny.yaml"
 FILES = {"safe.h5", "best.h5", "mixed.h5"}

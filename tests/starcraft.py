@@ -16,7 +16,8 @@ import pytest
 
 from envs import sc2 as sc2_module
 from envs.sc2 import SC2Env
-from utils.config import ROOT, Settings, load_settings
+from utils.config import Settings, load_settings
+from utils.paths import ROOT
 
 STAND_IN = ROOT / "tests" / "stand_in"
 GAME = STAND_IN / "game.py"

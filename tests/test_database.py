@@ -24,9 +24,9 @@ import main
 import sweep
 import sync
 from utils.checkpoint import BUFFER
-from utils.config import ROOT
 from utils.database import find_target
 from utils.database_sync import NOT_ATTACHED
+from utils.paths import ROOT
 
 SECRETS = ("s0meone", "pa55word")
 

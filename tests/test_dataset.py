@@ -18,7 +18,8 @@ import dataset
 from data.card import QUANTILES
 from data.read import RecordedEpisodes
 from data.record import MEASURED_EPISODES, Recorder, load_policy
-from utils.config import ROOT, available
+from utils.config import available
+from utils.paths import ROOT
 
 PAYOFF = {1: np.array([[7, 7], [7, 7]]), 2: np.array([[0, 1], [1, 8]])}
 

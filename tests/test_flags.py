@@ -11,7 +11,7 @@ import pytest
 
 import main
 import sync
-from utils.config import ROOT
+from utils.paths import ROOT
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from killing import assert_resuming_is_exact
 import dataset
 import main
 from utils.checkpoint import find_checkpoint
-from utils.config import ROOT
+from utils.paths import ROOT
 
 TINY = [
     "t_max=60", "batch_size=8", "test_interval=20", "test_nepisode=8", "batch_size_run=4",

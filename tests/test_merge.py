@@ -18,8 +18,8 @@ from data.merge import merge
 from data.read import RecordedEpisodes
 from data.schema import EPISODES, STEPS, Metadata
 from data.write import EpisodeWriter
-from utils.config import ROOT
 from utils.errors import DataError
+from utils.paths import ROOT
 
 
 def test_merging_keeps_every_episode_and_its_provenance(

@@ -15,7 +15,7 @@ from recordings import Capture
 import dataset
 import main
 from data.read import RecordedEpisodes
-from utils.config import ROOT
+from utils.paths import ROOT
 
 FOLDER = ROOT / "offline_data" / "gymnasium" / "Pendulum-v1"
 TINY = [

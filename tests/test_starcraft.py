@@ -21,7 +21,8 @@ import main
 from controllers.basic_controller import BasicMAC
 from data.read import RecordedEpisodes
 from data.record import BehaviourPolicy, Recorder
-from utils.config import ROOT, load_settings
+from utils.config import load_settings
+from utils.paths import ROOT
 
 Capture = pytest.CaptureFixture[str]
 TINY = ["t_max=6", "batch_size=4", "test_interval=3", "test_nepisode=2", "batch_size_run=2"]

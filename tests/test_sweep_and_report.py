@@ -19,7 +19,8 @@ import pytest
 
 import report
 import sweep
-from utils.config import ROOT, load_settings
+from utils.config import load_settings
+from utils.paths import ROOT
 from utils.records import Run, labels
 
 TINY = ["t_max=20", "batch_size=8", "test_interval=5", "test_nepisode=8", "batch_size_run=4"]

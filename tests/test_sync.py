@@ -22,7 +22,7 @@ from databases import (
 
 import main
 import sync
-from utils.config import ROOT
+from utils.paths import ROOT
 
 
 @pytest.fixture

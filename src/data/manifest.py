@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from data.read import RecordedEpisodes
-from utils.config import ROOT
 from utils.errors import DataError
+from utils.paths import ROOT
 
 FOLDER = ROOT / "offline_data"
 MANIFEST = FOLDER / "manifest.yaml"

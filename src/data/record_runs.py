@@ -17,8 +17,9 @@ from data.record import (
     load_policy,
     random_policy,
 )
-from utils.config import ROOT, RunConfig, scenario
+from utils.config import RunConfig, scenario
 from utils.errors import ConfigError
+from utils.paths import ROOT
 
 
 def record_levels(args: argparse.Namespace) -> None:

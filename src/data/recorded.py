@@ -6,7 +6,8 @@ from typing import Any
 
 from data.schema import FORMAT, MINARI
 from envs import REGISTRY as env_REGISTRY
-from utils.config import ROOT, RunConfig, Settings, check_env_args, check_settings
+from utils.config import RunConfig, Settings, check_env_args, check_settings
+from utils.paths import ROOT
 
 
 def with_recorded_env_args(settings: Settings, given: dict[str, Any]) -> tuple[Settings, list[str]]:

@@ -20,8 +20,7 @@ from envs.games import Outcome
 from envs.pymarl import read_facts, read_step
 from envs.spaces import AgentSpaces, scalarisation
 from envs.tasks import OWN_LIMITS, TaskEnv, TaskGame, check_limits, import_task, make_task
-from utils.config import nearest
-from utils.errors import ConfigError
+from utils.errors import ConfigError, nearest
 from utils.provenance import package_versions
 
 

@@ -18,8 +18,7 @@ from envs.base import Observation
 from envs.games import Outcome
 from envs.spaces import AgentSpaces, scalarisation
 from envs.tasks import TaskEnv, TaskGame, check_limits, import_task, make_task
-from utils.config import nearest
-from utils.errors import ConfigError, NotInstalledError
+from utils.errors import ConfigError, NotInstalledError, nearest
 from utils.provenance import package_versions
 
 

@@ -21,8 +21,8 @@ from envs.base import EnvInfo, Observation
 from envs.games import Outcome
 from envs.processes import ProcessEnv
 from envs.pymarl import PyMARLGame, read_env_info
-from utils.config import ROOT, nearest
-from utils.errors import ConfigError, NotInstalledError
+from utils.errors import ConfigError, NotInstalledError, nearest
+from utils.paths import ROOT
 from utils.provenance import package_versions
 
 MOVES = ("no_op", "stop", "north", "south", "east", "west")

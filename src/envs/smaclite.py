@@ -19,8 +19,7 @@ from envs.gymma import GymmaGame
 from envs.processes import ProcessEnv
 from envs.sc2 import action_names
 from envs.spaces import AgentSpaces
-from utils.config import nearest
-from utils.errors import ConfigError, NotInstalledError
+from utils.errors import ConfigError, NotInstalledError, nearest
 from utils.provenance import package_versions
 
 TIMEOUT, RESTARTS = 60.0, 0  # seconds; it is Python, what breaks it once breaks it again

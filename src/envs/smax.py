@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from envs.base import EnvInfo, Observation, Step, VectorEnv
-from utils.config import nearest
-from utils.errors import ConfigError, MissingExtraError
+from utils.errors import ConfigError, MissingExtraError, nearest
 from utils.provenance import package_versions
 
 REWARD_SCALE = 10.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from utils.errors import ConfigError, NotInstalledError
+from utils.errors import ConfigError, NotInstalledError, nearest
+from utils.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 CONFIG_DIR = ROOT / "src" / "config"
 COMMAND_LINE = "the command line"
 FREE_TO_CHANGE = {
@@ -306,8 +305,3 @@ def validate(model: type[M], values: dict[str, Any], sources: dict[str, str]) ->
         message = first["msg"].removeprefix("Value error, ")
         message = message[0].lower() + message[1:]
         raise ConfigError(f"{key}={first['input']} ({source}): {message}") from None
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {close[0]}?" if close else ""

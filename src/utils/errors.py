@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 
 
@@ -102,3 +103,9 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 
 def _terminate(_: int, __: FrameType | None) -> None:
     raise Terminated
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """What a message adds for a name that is none of those."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

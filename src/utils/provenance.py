@@ -7,7 +7,7 @@ import os
 import subprocess
 from typing import Any
 
-from utils.config import ROOT
+from utils.paths import ROOT
 
 PACKAGES = ("torch", "numpy", "h5py", "jax", "jaxmarl", "gymnasium", "mujoco", "stable-baselines3")
 

@@ -20,8 +20,8 @@ import dataset
 from data.attributes import HEAD, OBJECT, HeapCheckedFile, attributes_of
 from data.open import open_file
 from data.read import RecordedEpisodes
-from utils.config import ROOT
 from utils.errors import DataError
+from utils.paths import ROOT
 
 SECONDS = 60  # reading one takes a few, a hang for ever
 HEAP = b"GCOL"

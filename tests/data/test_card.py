@@ -23,7 +23,7 @@ from data.card_picture import draw
 from data.coverage import PairCounter
 from data.read import RecordedEpisodes
 from envs.base import EnvInfo
-from utils.config import ROOT
+from utils.paths import ROOT
 
 
 def inspect(capsys: Capture, *argv: Any) -> str:

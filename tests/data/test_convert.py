@@ -18,7 +18,7 @@ import dataset
 from data.formats import REGISTRY, open_source
 from data.read import Episodes, RecordedEpisodes
 from envs.gymnasium import make_task
-from utils.config import ROOT
+from utils.paths import ROOT
 
 PENDULUM = ROOT / "offline_data" / "gymnasium" / "Pendulum-v1" / "medium-replay.h5"
 ID = "minari:tests/pendulum-v0"

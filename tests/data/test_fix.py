@@ -28,7 +28,7 @@ import dataset
 from data.read import RecordedEpisodes
 from data.schema import Metadata
 from data.write import EpisodeWriter, Storage
-from utils.config import ROOT
+from utils.paths import ROOT
 
 
 def run(capsys: Capture, *argv: object) -> tuple[int, list[str], list[str]]:

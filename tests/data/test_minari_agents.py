@@ -18,7 +18,7 @@ from data.formats.vault import Vault
 from data.read import Episodes, RecordedEpisodes
 from data.write import EpisodeWriter
 from envs.base import EnvInfo
-from utils.config import ROOT
+from utils.paths import ROOT
 
 minari = pytest.importorskip("minari")
 SMAX = ROOT / "offline_data" / "smax" / "3s_vs_3z" / "poor.h5"

@@ -13,8 +13,8 @@ import main
 from components.offline_buffer import OfflineEpisodes, OfflineTransitions
 from data.on_device import EpisodesOnDevice, place_data
 from data.read import RecordedEpisodes
-from utils.config import ROOT
 from utils.errors import ConfigError
+from utils.paths import ROOT
 
 CPU = torch.device("cpu")
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

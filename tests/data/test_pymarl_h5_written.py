@@ -19,7 +19,7 @@ from data.read import Episodes, RecordedEpisodes
 from data.schema import Metadata
 from data.write import EpisodeWriter
 from envs.base import EnvInfo
-from utils.config import ROOT
+from utils.paths import ROOT
 
 NAMES = {"icq": "2s3z.h5", "cfcql": "2s3z_poor.h5", "offpymarl": "smaclite/2s3z/poor/1"}
 LOST = (

@@ -19,7 +19,8 @@ from data.formats import open_source
 from data.formats.base import Source
 from data.formats.vault import Vault
 from data.read import Episodes, RecordedEpisodes
-from utils.config import ROOT, env_values
+from utils.config import env_values
+from utils.paths import ROOT
 
 PENDULUM = ROOT / "offline_data" / "gymnasium" / "Pendulum-v1" / "medium-replay.h5"
 FIELDS = {"obs": "observations", "state": "infos.state", "avail_actions": "infos.legals",

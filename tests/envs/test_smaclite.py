@@ -13,8 +13,8 @@ import dataset
 import main
 from envs.base import Observation
 from envs.smaclite import SMACliteEnv, SMACliteGame
-from utils.config import ROOT
 from utils.errors import ConfigError, NotInstalledError
+from utils.paths import ROOT
 
 MAPS = (
     "10m_vs_11m 27m_vs_30m 2c_vs_64zg 2s3z 2s_vs_1sc 3s5z 3s5z_vs_3s6z 3s_vs_5z MMM MMM2 "

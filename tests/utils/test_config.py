@@ -16,8 +16,9 @@ from batches import CONTINUOUS, ENV_OF
 import main
 import utils.config
 from learners import CONFIGS
-from utils.config import CONFIG_DIR, ROOT, RunConfig, available, check_settings, load_settings
+from utils.config import CONFIG_DIR, RunConfig, available, check_settings, load_settings
 from utils.errors import ConfigError
+from utils.paths import ROOT
 
 MAIN = ROOT / "src" / "main.py"
 TYPED = "(the command line)"

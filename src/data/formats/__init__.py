@@ -22,9 +22,8 @@ from utils.config import (
     check_env_args,
     env_values,
     load_settings,
-    nearest,
 )
-from utils.errors import ConfigError, DataError
+from utils.errors import ConfigError, DataError, nearest
 
 REGISTRY: dict[str, Format] = {
     FORMAT: Ours(),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from utils.config import CONFIG_DIR, Layer, nearest, read_yaml
-from utils.errors import ConfigError
+from utils.config import CONFIG_DIR, Layer, read_yaml
+from utils.errors import ConfigError, nearest
 
 FOLDER = CONFIG_DIR / "recipes"
 

@@ -19,9 +19,9 @@ from data.making.progress import Whole
 from data.making.recipe import Recipe, read_recipe
 from data.making.stages import Stage, UnfilledError, stages_of
 from envs import REGISTRY as env_REGISTRY
-from utils.config import ROOT
 from utils.errors import ConfigError, DataError, exit_code_of
 from utils.logging import console
+from utils.paths import ROOT
 
 LOCK = ".lock"
 BLOCK = 2**20  # bytes

@@ -11,17 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from data.levels import LEVELS, MIN_POLICIES, MIN_SEEDS, Level, in_order
 from data.making.layers import find_recipe, layers_of, merged
 from envs import REGISTRY as env_REGISTRY
-from utils.config import (
-    FREE_TO_CHANGE,
-    ROOT,
-    Settings,
-    load_settings,
-    nearest,
-    scenario,
-    validate,
-    yaml_values,
-)
-from utils.errors import ConfigError
+from utils.config import FREE_TO_CHANGE, Settings, load_settings, scenario, validate, yaml_values
+from utils.errors import ConfigError, nearest
+from utils.paths import ROOT
 
 SET_BY_MAKE = {
     "seed": "seeds", "env_args": "env_args", "local_results_path": "--results", "env": "env_config",
