@@ -19,6 +19,7 @@ from databases import (
     run_words,
 )
 from gridfs import GridFS
+from killing import exit_code, forked
 
 import main
 import sweep
@@ -110,32 +111,18 @@ def test_a_server_that_is_away_is_one_line_and_no_wait(
     )
 
 
-AT_ONCE = """
-import os, sys
-import torch._dynamo, sacred.observers, pymongo, gridfs, main, run
-children = []
-for _ in range(20):
-    if not (child := os.fork()):
-        sys.exit(main.main(sys.argv[1:]))
-    children.append(child)
-sys.exit(max(os.waitpid(child, 0)[1] for child in children) > 0)
-"""
-"""Twenty processes in the same second: all that is long, the imports, is done before they part."""
-
-
 def test_twenty_runs_at_once_have_twenty_ids(
     server: Server, words: list[str], tmp_path: Path
 ) -> None:
     small = ["--config=bc", "t_max=1", "test_nepisode=0", "name=many", *server.words]
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", AT_ONCE, *words, *small],
-        cwd=ROOT / "src", capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
+    assert main.main([*words, *small, f"local_results_path={tmp_path / 'first'}"]) == 0  # imports
+    children = [forked([*words, *small]) for _ in range(20)]
+    assert [exit_code(child) for child in children] == [0] * 20
     names = {path.parent.name for path in tmp_path.glob("r/sacred/*/run.json")}
     assert len(names) == 20
     assert {path.stem for path in tmp_path.glob("r/metrics/*.csv")} == names
-    stored = list(server.database["runs"].find({"config.name": "many"}))
+    query = {"config.name": "many", "config.local_results_path": str(tmp_path / "r")}
+    stored = list(server.database["runs"].find(query))
     assert {document["_id"] for document in stored} == names
     assert len(stored) == 20
     before = server.dump()

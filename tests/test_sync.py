@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from databases import (
     run_words,
     running,
 )
+from killing import exit_code, forked
 
 import main
 import sync
-from utils.paths import ROOT
 
 
 @pytest.fixture
@@ -84,15 +84,14 @@ def test_a_killed_run_is_filled_in_as_its_files_say(
     server: Server, words: list[str], tmp_path: Path
 ) -> None:
     results = tmp_path / "r"
-    command = [sys.executable, str(ROOT / "src/main.py"), *words, *LONG, "--id=killed"]
-    process = subprocess.Popen([*command, *server.words], stdout=subprocess.DEVNULL)
+    child = forked([*words, *LONG, "--id=killed", *server.words])
     deadline = time.monotonic() + 60
     metrics = results / "sacred/killed/metrics.json"
     while not (metrics.exists() and list(results.glob("models/*/[0-9]*"))):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.kill()
-    process.wait()
+    os.kill(child, signal.SIGKILL)
+    assert exit_code(child) == -signal.SIGKILL
     assert sync.main([str(results), *server.words]) == 0
     assert_as_in_the_files(server, results, "killed")
     assert server.run("killed")["status"] == "RUNNING"
