@@ -40,7 +40,14 @@ def install(sc2_path: Path, build: int = 75689, maps: tuple[str, ...] = ("3m", "
 @pytest.fixture
 def sc2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """SC2PATH of a game that works; no process of it may live on behind the test."""
-    path = tmp_path / "StarCraftII"
+    with machine(tmp_path, monkeypatch) as path:
+        yield path
+
+
+@contextlib.contextmanager
+def machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A game that works -> its SC2PATH; for what is made once for several tests."""
+    path = folder / "StarCraftII"
     install(path)
     monkeypatch.setenv("SC2PATH", str(path))
     monkeypatch.setenv("PYTHONPATH", str(STAND_IN))  # of what the tests start

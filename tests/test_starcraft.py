@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import pytest
 import torch
 from planting import restamp
 from recordings import refuse
-from starcraft import Fault, games, install
+from starcraft import Fault, games, install, machine
 
 import dataset
 import main
@@ -29,27 +30,26 @@ TINY = ["t_max=6", "batch_size=4", "test_interval=3", "test_nepisode=2", "batch_
 TINY += ["save_model_interval=3", "log_interval=3", "learner_log_interval=3"]
 
 
-@pytest.fixture
-def recorded(sc2: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def random_play(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random play of 3m."""
-    words = ["record", "--env-config=sc2", "--key=3m", "--episodes=8", f"--out={tmp_path / 'data'}"]
-    assert dataset.main(words) == 0
-    assert not games(sc2)
-    return tmp_path / "data" / "random.h5"
+    folder = tmp_path_factory.mktemp("recorded")
+    words = ["record", "--env-config=sc2", "--key=3m", "--episodes=8", f"--out={folder}"]
+    with pytest.MonkeyPatch.context() as monkeypatch, machine(folder, monkeypatch) as sc2:
+        assert dataset.main(words) == 0
+        assert not games(sc2)
+    return folder / "random.h5"
+
+
+@pytest.fixture
+def recorded(sc2: Path, random_play: Path, tmp_path: Path) -> Path:
+    """That file, on a machine with the game; the test may change it."""
+    return Path(shutil.copy(random_play, tmp_path))
 
 
 def run(alg: str, results: Path, *updates: str) -> int:
     words = [f"--config={alg}", "--env-config=sc2", "--id=run", "with", *TINY]
     return main.main([*words, f"local_results_path={results}", *updates])
-
-
-def without_the_game(*words: str) -> subprocess.CompletedProcess[str]:
-    """The program on a machine that has neither SMAC nor the game."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("SC2PATH", "PYTHONPATH")}
-    return subprocess.run(
-        [sys.executable, str(ROOT / "src" / "main.py"), *words],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
 
 
 def test_a_recording_is_like_any_other_and_says_what_played(
@@ -81,27 +81,40 @@ def test_it_is_learnt_from_and_evaluated_with_the_game(
     assert config["env_args"]["obs_all_health"] is True
 
 
-def test_it_is_learnt_from_without_the_game(recorded: Path, tmp_path: Path) -> None:
-    words = ["--config=icq", "--env-config=sc2", "--id=run", "with", *TINY]
-    results = tmp_path / "r"
-    found = without_the_game(*words, f"dataset={recorded}", f"local_results_path={results}")
-    assert found.returncode == 0, found.stderr
-    (line,) = [line for line in found.stdout.splitlines() if "Not evaluated" in line]
+class Learnt(NamedTuple):
+    program: subprocess.CompletedProcess[str]
+    results: Path
+
+
+@pytest.fixture(scope="module")
+def learnt(random_play: Path, tmp_path_factory: pytest.TempPathFactory) -> Learnt:
+    """What was learnt on a machine that has neither SMAC nor the game."""
+    results = tmp_path_factory.mktemp("learnt") / "r"
+    words = ["--config=icq", "--env-config=sc2", "--id=there", "with", *TINY]
+    words += [f"dataset={random_play}", f"local_results_path={results}"]
+    environment = {k: v for k, v in os.environ.items() if k not in ("SC2PATH", "PYTHONPATH")}
+    program = subprocess.run(
+        [sys.executable, str(ROOT / "src" / "main.py"), *words],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return Learnt(program, results)
+
+
+def test_it_is_learnt_from_without_the_game(learnt: Learnt) -> None:
+    assert learnt.program.returncode == 0, learnt.program.stderr
+    (line,) = [line for line in learnt.program.stdout.splitlines() if "Not evaluated" in line]
     assert "Not evaluated: env=sc2: SMAC is not installed (" in line
     assert "--env-config=smax" in line
-    assert (results / "models/run/6/agent.th").is_file()
-    metrics = (results / "metrics/run.csv").read_text()
+    assert (learnt.results / "models/there/6/agent.th").is_file()
+    metrics = (learnt.results / "metrics/there.csv").read_text()
     assert "critic_loss" in metrics
     assert "test_" not in metrics
 
 
 def test_what_was_learnt_without_the_game_is_evaluated_with_it(
-    recorded: Path, tmp_path: Path, capsys: Capture
+    learnt: Learnt, sc2: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    words = ["--config=icq", "--env-config=sc2", "--id=there", "with", *TINY]
-    learnt = without_the_game(*words, f"dataset={recorded}", f"local_results_path={tmp_path / 'r'}")
-    assert learnt.returncode == 0, learnt.stderr
-    evaluate = ["evaluate=True", f"checkpoint_path={tmp_path / 'r/models/there'}"]
+    evaluate = ["evaluate=True", f"checkpoint_path={learnt.results / 'models/there'}"]
     assert run("icq", tmp_path / "r", "save_replay=True", *evaluate) == 0
     assert "test_return_mean" in (tmp_path / "r/metrics/run.csv").read_text()
     shown = [line for line in capsys.readouterr().out.splitlines() if "Replay: " in line]
