@@ -12,24 +12,34 @@ from pathlib import Path
 import main
 
 
-def forked(argv: list[str]) -> int:
-    """Start the program on those words -> its process; nothing has to be imported again."""
+def forked(
+    argv: list[str], program: Callable[[list[str]], int] = main.main, errors: Path | None = None
+) -> int:
+    """Start a program on those words -> its process; nothing has to be imported again.
+
+    errors: the file for its stderr.
+    """
     if child := os.fork():
         return child
-    with open(os.devnull, "w") as nowhere:
-        for stream in (1, 2):
-            os.dup2(nowhere.fileno(), stream)
-        sys.stdout = sys.stderr = nowhere
-        code = 1
-        try:
-            code = main.main(argv)
-        finally:
-            os._exit(code)
+    code = 1
+    try:
+        with open(os.devnull, "w") as nowhere, open(errors or os.devnull, "w") as shown:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(shown.fileno(), 2)
+            sys.stdout, sys.stderr = nowhere, shown
+            code = program(argv)
+    finally:
+        os._exit(code)
 
 
-def exit_code(child: int) -> int:
-    """Of a forked process, once it has ended; -9 if it was killed."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def exit_code(child: int, seconds: float = 120) -> int:
+    """Of a forked process, once it has ended; -9 if it was killed, as it is when time is up."""
+    deadline = time.monotonic() + seconds
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.01)
+    return os.waitstatus_to_exitcode(ended[1])
 
 
 def assert_resuming_is_exact(words_of: Callable[..., list[str]], folder: Path, t_max: int) -> None:

@@ -125,27 +125,11 @@ def test_twenty_runs_at_once_have_twenty_ids(
     stored = list(server.database["runs"].find(query))
     assert {document["_id"] for document in stored} == names
     assert len(stored) == 20
+    for name in names:
+        assert_as_in_the_files(server, tmp_path / "r", name)
     before = server.dump()
     assert sync.main([str(tmp_path / "r"), *server.words]) == 0
     assert server.dump() == before, "they were complete"
-
-
-def test_four_commands_at_once_are_four_runs(
-    server: Server, words: list[str], tmp_path: Path
-) -> None:
-    small = ["--config=bc", "t_max=1", "test_nepisode=0", "name=four", *server.words]
-    command = [sys.executable, str(ROOT / "src/main.py"), *words, *small]
-    pipe = subprocess.PIPE
-    started = [subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) for _ in range(4)]
-    shown = ["".join(process.communicate()) for process in started]
-    assert [process.returncode for process in started] == [0] * 4, shown
-    assert WARNING not in "".join(shown)
-    names = {path.parent.name for path in tmp_path.glob("r/sacred/*/run.json")}
-    stored = [run["_id"] for run in server.database["runs"].find({"config.name": "four"})]
-    assert len(names) == 4
-    assert sorted(stored) == sorted(names)
-    for name in names:
-        assert_as_in_the_files(server, tmp_path / "r", name)
 
 
 def test_credentials_are_nowhere(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from killing import exit_code, forked
 
 import main
 import sync
-from utils.paths import ROOT
 
 
 @pytest.fixture
@@ -31,15 +29,9 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 def test_of_two_runs_at_once_with_one_id_the_second_is_one_line(
     words: list[str], tmp_path: Path
 ) -> None:
-    command = [sys.executable, str(ROOT / "src/main.py"), *words, "--id=one"]
-    running = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    shown = {}
-    for process in running:
-        _, err = process.communicate()
-        shown[process.returncode] = err
+    errors = [tmp_path / "first.txt", tmp_path / "second.txt"]
+    running = [forked([*words, "--id=one"], errors=path) for path in errors]
+    shown = {exit_code(r): path.read_text() for r, path in zip(running, errors, strict=True)}
     record = tmp_path / "r/sacred/one"
     assert shown.keys() == {0, 2}
     assert shown[2] == f"ConfigError: --id=one: {record} is there already; choose another id\n"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from killing import exit_code, forked
 from planting import write_sound
 from recordings import Capture
 
@@ -21,7 +20,6 @@ from data.attributes import HEAD, OBJECT, HeapCheckedFile, attributes_of
 from data.open import open_file
 from data.read import RecordedEpisodes
 from utils.errors import DataError
-from utils.paths import ROOT
 
 SECONDS = 60  # reading one takes a few, a hang for ever
 HEAP = b"GCOL"
@@ -38,10 +36,11 @@ def objects(content: bytes) -> Iterator[tuple[int, int, int]]:
 
 def refused(path: Path) -> str:
     """The line that `check` says, in a process that may be killed."""
-    command = [sys.executable, str(ROOT / "src/dataset.py"), "check", str(path)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
-    return ended.stderr
+    errors = path.with_suffix(".txt")
+    code = exit_code(forked(["check", str(path)], dataset.main, errors), SECONDS)
+    told = errors.read_text()
+    assert (code, told.count("\n")) == (2, 1)
+    return told
 
 
 def write_texts(path: Path) -> dict[str, str]:
