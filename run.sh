@@ -33,7 +33,9 @@ setup() {
             rm -rf .venv
             "$python" -m venv .venv
         fi
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$1]"
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+            -c constraints.txt -e ".[$1]"
+        .venv/bin/python -W ignore -m compileall -qq -j 0 .venv/lib || true # pip would with one core
         echo "$wanted$1" > "$stamp"
     fi
     exec 9>&-

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,10 @@ def forked(
 
     errors: the file for its stderr.
     """
-    if child := os.fork():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of JAX's threads, which it has no use for
+        child = os.fork()
+    if child:
         return child
     code = 1
     try:
