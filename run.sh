@@ -35,7 +35,8 @@ setup() {
         fi
         .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
             -c constraints.txt -e ".[$1]"
-        .venv/bin/python -W ignore -m compileall -qq -j 0 .venv/lib || true # pip would with one core
+        .venv/bin/python -W ignore -m compileall -qq -j "$(nproc 2> /dev/null || echo 1)" \
+            .venv/lib || true # pip would use one core
         echo "$wanted$1" > "$stamp"
     fi
     exec 9>&-

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from databases import server
+from programs import programs
 from starcraft import fault, sc2
 
 import dataset
 import main
 
-__all__ = ["fault", "sc2", "server"]
+__all__ = ["fault", "programs", "sc2", "server"]
 
 torch.set_num_threads(1)
 

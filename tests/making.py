@@ -1,98 +1,34 @@
-"""`dataset.py make` in processes that can be killed, forked where all is imported already."""
+"""`dataset.py make` in processes that can be killed, and at what moments."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import select
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from programs import Programs
 from recordings import Capture
 
 import dataset
 from utils.config import CONFIG_DIR
-from utils.paths import ROOT
 
 TINY = CONFIG_DIR / "recipes/two_step/tiny.yaml"
 FILES = {"safe.h5", "best.h5", "mixed.h5"}
 
-SERVER = """
-import json, os, sys
-import torch._dynamo  # what an optimiser imports: four seconds
-import dataset, run, data.making.make, envs.two_step
-import controllers.basic_controller, learners.q_learner
-print("ready", flush=True)
-for line in sys.stdin:
-    pid = os.fork()
-    if pid == 0:
-        log = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os._exit(dataset.main(json.loads(line)))
-    print(pid, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-"""
 NO_COMMIT = {"GIT_DIR": os.devnull}
 """The commit is written into the files; it must not change between two runs of a test."""
 
 
-class Makers:
-    """Runs the data command in one process after the other, all forked from one."""
-
-    def __init__(self, server: subprocess.Popen[str]) -> None:
-        self._server = server
-
-    def run(self, argv: list[str], kill_when: Callable[[], bool] | None = None) -> int:
-        """Its exit code; -9 if it was killed, at the moment at which `kill_when` was true."""
-        with self.running(argv) as pid:
-            done = self._watch()
-            while kill_when is not None and not done():
-                if kill_when():
-                    os.kill(pid, signal.SIGKILL)
-                    break
-                time.sleep(0.001)
-        return self.code
-
-    @contextmanager
-    def running(self, argv: list[str]) -> Iterator[int]:
-        """The process's id, while it runs; afterwards its exit code is `code`."""
-        requests, answers = self._server.stdin, self._server.stdout
-        assert requests is not None
-        assert answers is not None
-        requests.write(json.dumps(argv) + "\n")
-        requests.flush()
-        yield int(answers.readline())
-        self.code = int(answers.readline())
-
-    def _watch(self) -> Callable[[], bool]:
-        return lambda: bool(select.select([self._server.stdout], [], [], 0)[0])
-
-
-@contextmanager
-def makers() -> Iterator[Makers]:
-    """Starts what they are forked from, and ends it."""
-    paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    server = subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env=os.environ | NO_COMMIT | {"PYTHONPATH": paths},
-    )  # fmt: skip
-    try:
-        assert server.stdout is not None
-        assert server.stdout.readline() == "ready\n"
-        yield Makers(server)
-    finally:
-        server.kill()
-        server.communicate()
+def run_make(
+    programs: Programs, argv: list[str], kill_when: Callable[[], bool] = lambda: False
+) -> int:
+    """Its exit code; -9 if it was killed, at the moment at which `kill_when` was true."""
+    return programs.start("dataset", argv, NO_COMMIT).wait(kill_when)
 
 
 def bytes_in(folder: Path) -> dict[str, bytes]:

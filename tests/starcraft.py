@@ -53,10 +53,12 @@ def machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PYTHONPATH", str(STAND_IN))  # of what the tests start
     monkeypatch.syspath_prepend(str(STAND_IN))
     monkeypatch.setattr(sc2_module, "_info", functools.cache(sc2_module._info.__wrapped__))
-    yield path
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("smac", "pysc2")]:
-        del sys.modules[name]
-    gone(path)
+    try:
+        yield path
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("smac", "pysc2")]:
+            del sys.modules[name]
+        gone(path)
 
 
 @pytest.fixture

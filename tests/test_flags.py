@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from killing import exit_code, forked
+from programs import Programs
 
 import main
 import sync
@@ -27,11 +27,10 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_of_two_runs_at_once_with_one_id_the_second_is_one_line(
-    words: list[str], tmp_path: Path
+    programs: Programs, words: list[str], tmp_path: Path
 ) -> None:
-    errors = [tmp_path / "first.txt", tmp_path / "second.txt"]
-    running = [forked([*words, "--id=one"], errors=path) for path in errors]
-    shown = {exit_code(r): path.read_text() for r, path in zip(running, errors, strict=True)}
+    running = [programs.start("main", [*words, "--id=one"]) for _ in range(2)]
+    shown = {program.wait(): program.err for program in running}
     record = tmp_path / "r/sacred/one"
     assert shown.keys() == {0, 2}
     assert shown[2] == f"ConfigError: --id=one: {record} is there already; choose another id\n"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from batches import CONTINUOUS, LEARNT
 from killing import assert_resuming_is_exact
+from programs import Programs
 
 import dataset
 import main
@@ -67,7 +68,7 @@ def test_same_seed_same_metrics_other_seed_other_metrics(
 
 @pytest.mark.parametrize("alg", ["icq", "icq_official", "qmix"])
 def test_killed_and_resumed_equals_never_stopped(
-    alg: str, tmp_path: Path, two_step_file: Path
+    alg: str, programs: Programs, tmp_path: Path, two_step_file: Path
 ) -> None:
     updates = [f"dataset={two_step_file}", "t_max=600", "save_buffer=True"]
     updates += ["save_model_interval=100", "test_interval=200"]
@@ -76,7 +77,7 @@ def test_killed_and_resumed_equals_never_stopped(
         settings = [*TINY, *updates, f"local_results_path={results}", *more]
         return [f"--config={alg}", "--env-config=two_step", "with", *settings]
 
-    assert_resuming_is_exact(words, tmp_path, t_max=600)
+    assert_resuming_is_exact(programs, words, tmp_path, t_max=600)
 
 
 @pytest.mark.parametrize("alg", ["icq", "bcq"])

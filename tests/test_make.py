@@ -6,7 +6,6 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,36 +13,29 @@ from making import (
     FILES,
     TINY,
     Made,
-    Makers,
     artefacts,
     bytes_in,
     changed,
     make,
-    makers,
     moments,
+    run_make,
     words,
 )
+from programs import Programs
 from recordings import Capture
 
 from data.read import RecordedEpisodes
 
 
 @pytest.fixture(scope="module")
-def maker() -> Iterator[Makers]:
-    """What processes are forked from."""
-    with makers() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, maker: Makers) -> Made:
+def made(tmp_path_factory: pytest.TempPathFactory, programs: Programs) -> Made:
     """The tiny recipe from a file of its own, so that a test can change it."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "recipe").mkdir()
     shutil.copy(TINY, folder / "recipe/tiny.yaml")
     began = time.monotonic()
     made = Made(folder / "out", folder / "results", 0.0)
-    assert maker.run(words(folder / "recipe/tiny.yaml", made.out, made.results)) == 0
+    assert run_make(programs, words(folder / "recipe/tiny.yaml", made.out, made.results)) == 0
     return made._replace(seconds=time.monotonic() - began)
 
 
@@ -128,7 +120,7 @@ def test_what_another_yaml_says_is_compared_as_well(
 
 
 def test_killed_at_any_moment_the_same_bytes_are_made(
-    made: Made, maker: Makers, tmp_path: Path
+    made: Made, programs: Programs, tmp_path: Path
 ) -> None:
     recipe = changed(tmp_path / "recipe")
     out, results = tmp_path / "out", tmp_path / "results"
@@ -136,9 +128,9 @@ def test_killed_at_any_moment_the_same_bytes_are_made(
     rng = random.Random(4)
     kills = [*moments(rng, 0.25 * made.seconds), *artefacts(rng, work, out)]
     assert len(kills) >= 10
-    killed = [maker.run(argv, kill()) for kill in kills].count(-signal.SIGKILL)
+    killed = [run_make(programs, argv, kill()) for kill in kills].count(-signal.SIGKILL)
     assert killed >= 9, f"{killed} of {len(kills)} were killed in time"
-    assert maker.run(argv) == 0
+    assert run_make(programs, argv) == 0
     for name, content in bytes_in(made.out).items():
         assert (out / name).read_bytes() == content, name
     assert set(bytes_in(out)) == FILES
@@ -149,7 +141,7 @@ def test_killed_at_any_moment_the_same_bytes_are_made(
 
 
 def test_two_at_once(
-    maker: Makers, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    programs: Programs, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = changed(tmp_path / "recipe", with_={"t_max": 100_000})
     argv = words(recipe, tmp_path / "out", tmp_path / "results")
@@ -178,7 +170,7 @@ def test_two_at_once(
         )
         return True
 
-    assert maker.run(argv, other_is_refused) == -signal.SIGKILL
+    assert run_make(programs, argv, other_is_refused) == -signal.SIGKILL
 
 
 def test_a_recipe_that_was_changed_is_refused(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from batches import CONTINUOUS, SAMPLED
 from killing import assert_resuming_is_exact
+from programs import Programs
 from recordings import Capture
 
 import dataset
@@ -85,13 +86,15 @@ def test_same_seed_same_metrics_other_seed_other_metrics(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("alg", ["icq_softmax", "icq_vae"])
-def test_killed_and_resumed_equals_never_stopped(alg: str, tmp_path: Path) -> None:
+def test_killed_and_resumed_equals_never_stopped(
+    alg: str, programs: Programs, tmp_path: Path
+) -> None:
     updates = ["t_max=500", "save_model_interval=50", "test_interval=250"]
 
     def words(results: Path, *more: str) -> list[str]:
         return words_of(alg, results, *updates, *more)
 
-    assert_resuming_is_exact(words, tmp_path, t_max=500)
+    assert_resuming_is_exact(programs, words, tmp_path, t_max=500)
 
 
 def test_a_checkpoint_is_evaluated_greedily_or_by_samples(tmp_path: Path) -> None:
@@ -105,7 +108,7 @@ def test_a_checkpoint_is_evaluated_greedily_or_by_samples(tmp_path: Path) -> Non
 
 
 def test_icq_learns_more_than_the_data_shows(tmp_path: Path) -> None:
-    """Pendulum in some ten seconds; the best return is about -150."""
+    """Pendulum in half a minute; the best return is about -150."""
     updates = ["t_max=2500", "batch_size=64", "test_interval=500", "test_nepisode=32", "lr=0.003",
                "critic_lr=0.003", "batch_size_run=32", "hidden_dim=128", "save_model=False",
                "log_interval=2500"]  # fmt: skip

@@ -82,7 +82,7 @@ def test_it_is_learnt_from_and_evaluated_with_the_game(
 
 
 class Learnt(NamedTuple):
-    program: subprocess.CompletedProcess[str]
+    told: str
     results: Path
 
 
@@ -97,12 +97,12 @@ def learnt(random_play: Path, tmp_path_factory: pytest.TempPathFactory) -> Learn
         [sys.executable, str(ROOT / "src" / "main.py"), *words],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    return Learnt(program, results)
+    assert program.returncode == 0, program.stderr
+    return Learnt(program.stdout, results)
 
 
 def test_it_is_learnt_from_without_the_game(learnt: Learnt) -> None:
-    assert learnt.program.returncode == 0, learnt.program.stderr
-    (line,) = [line for line in learnt.program.stdout.splitlines() if "Not evaluated" in line]
+    (line,) = [line for line in learnt.told.splitlines() if "Not evaluated" in line]
     assert "Not evaluated: env=sc2: SMAC is not installed (" in line
     assert "--env-config=smax" in line
     assert (learnt.results / "models/there/6/agent.th").is_file()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -19,7 +18,7 @@ from databases import (
     run_words,
     running,
 )
-from killing import exit_code, forked
+from programs import Programs
 
 import main
 import sync
@@ -81,17 +80,13 @@ def test_a_server_that_dies_in_mid_run_is_filled_in_afterwards(
 
 
 def test_a_killed_run_is_filled_in_as_its_files_say(
-    server: Server, words: list[str], tmp_path: Path
+    programs: Programs, server: Server, words: list[str], tmp_path: Path
 ) -> None:
     results = tmp_path / "r"
-    child = forked([*words, *LONG, "--id=killed", *server.words])
-    deadline = time.monotonic() + 60
+    program = programs.start("main", [*words, *LONG, "--id=killed", *server.words])
     metrics = results / "sacred/killed/metrics.json"
-    while not (metrics.exists() and list(results.glob("models/*/[0-9]*"))):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.kill(child, signal.SIGKILL)
-    assert exit_code(child) == -signal.SIGKILL
+    code = program.wait(lambda: metrics.exists() and any(results.glob("models/*/[0-9]*")))
+    assert code == -signal.SIGKILL, program.err
     assert sync.main([str(results), *server.words]) == 0
     assert_as_in_the_files(server, results, "killed")
     assert server.run("killed")["status"] == "RUNNING"

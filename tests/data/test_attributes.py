@@ -11,8 +11,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from killing import exit_code, forked
 from planting import write_sound
+from programs import Programs
 from recordings import Capture
 
 import dataset
@@ -34,13 +34,12 @@ def objects(content: bytes) -> Iterator[tuple[int, int, int]]:
         place += OBJECT.size + -(-length // 8) * 8
 
 
-def refused(path: Path) -> str:
+def refused(programs: Programs, path: Path) -> str:
     """The line that `check` says, in a process that may be killed."""
-    errors = path.with_suffix(".txt")
-    code = exit_code(forked(["check", str(path)], dataset.main, errors), SECONDS)
-    told = errors.read_text()
-    assert (code, told.count("\n")) == (2, 1)
-    return told
+    program = programs.start("dataset", ["check", str(path)])
+    code = program.wait(seconds=SECONDS)
+    assert (code, program.err.count("\n")) == (2, 1), program.err
+    return program.err
 
 
 def write_texts(path: Path) -> dict[str, str]:
@@ -76,32 +75,36 @@ def test_a_disk_that_gives_little_at_a_time(
 
 
 @pytest.mark.parametrize("length", [0, 8, 2**63, 2**64 - 16])
-def test_a_free_space_that_does_not_end_a_heap(tmp_path: Path, length: int) -> None:
+def test_a_free_space_that_does_not_end_a_heap(
+    programs: Programs, tmp_path: Path, length: int
+) -> None:
     path = write_sound(tmp_path / "a.h5")
     content = bytearray(path.read_bytes())
     *_, (place, number, _) = objects(bytes(content))
     assert number == 0
     OBJECT.pack_into(content, place, 0, length)
     path.write_bytes(content)
-    assert f"{path} is damaged (a heap of text is broken at byte {place})" in refused(path)
+    assert f"{path} is damaged (a heap of text is broken at byte {place})" in refused(
+        programs, path
+    )
 
 
-def test_an_object_longer_than_its_heap(tmp_path: Path) -> None:
+def test_an_object_longer_than_its_heap(programs: Programs, tmp_path: Path) -> None:
     path = write_sound(tmp_path / "a.h5")
     content = bytearray(path.read_bytes())
     place, number, _ = next(objects(bytes(content)))
     OBJECT.pack_into(content, place, number, 2**64 - 24)
     path.write_bytes(content)
-    assert f"a heap of text is broken at byte {place}" in refused(path)
+    assert f"a heap of text is broken at byte {place}" in refused(programs, path)
 
 
-def test_a_heap_longer_than_its_file(tmp_path: Path) -> None:
+def test_a_heap_longer_than_its_file(programs: Programs, tmp_path: Path) -> None:
     path = write_sound(tmp_path / "a.h5")
     content = bytearray(path.read_bytes())
     place = content.index(HEAP)
     HEAD.pack_into(content, place, HEAP, 1, b"\0\0\0", 2**40)
     path.write_bytes(content)
-    assert f"a heap of text at byte {place} is longer than the file" in refused(path)
+    assert f"a heap of text at byte {place} is longer than the file" in refused(programs, path)
 
 
 def test_a_heap_where_no_file_reaches(tmp_path: Path) -> None:
