@@ -56,6 +56,12 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, which then ends a program as Ctrl-C does: whatever it holds is let go of."""
 
 
+def nearest(name: str, names: Iterable[str]) -> str:
+    """What a message adds for a name that is none of those."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
 def exit_code_of(program: Callable[[], int]) -> int:
     """Run a command -> its exit code.
 
@@ -103,9 +109,3 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 
 def _terminate(_: int, __: FrameType | None) -> None:
     raise Terminated
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """What a message adds for a name that is none of those."""
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
