@@ -189,8 +189,8 @@ def _build(settings: Settings, token: str, notes: list[str]) -> Any:
 def quiet_import() -> Iterator[None]:
     """Sacred 0.8.7 imports pkg_resources, which warns; constraints.txt keeps it working.
 
-    Where pandas is installed it imports that, too, a third of every start, to store data frames:
-    here are none, so it is told that there is no pandas.
+    Where pandas is installed it imports that, too, to store data frames, and every start would wait
+    for it: here are none, so it is told that there is no pandas.
     """
     modules: dict[str, ModuleType | None] = sys.modules  # pyright: ignore[reportAssignmentType]
     hidden = "pandas" not in modules

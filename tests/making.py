@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from programs import Programs
+from programs import Program, Programs
 from recordings import Capture
 
 import dataset
@@ -24,11 +24,9 @@ NO_COMMIT = {"GIT_DIR": os.devnull}
 """The commit is written into the files; it must not change between two runs of a test."""
 
 
-def run_make(
-    programs: Programs, argv: list[str], kill_when: Callable[[], bool] = lambda: False
-) -> int:
-    """Its exit code; -9 if it was killed, at the moment at which `kill_when` was true."""
-    return programs.start("dataset", argv, NO_COMMIT).wait(kill_when)
+def start_make(programs: Programs, argv: list[str]) -> Program:
+    """In a process of its own."""
+    return programs.start("dataset", argv, NO_COMMIT)
 
 
 def bytes_in(folder: Path) -> dict[str, bytes]:

@@ -63,8 +63,9 @@ def answer(line: str) -> None:
 
 
 if __name__ == "__main__":
-    for module in SLOW:
-        importlib.import_module(module)
+    with main.quiet_import():
+        for module in SLOW:
+            importlib.import_module(module)
     for registry in (controllers.REGISTRY, learners.REGISTRY, runners.REGISTRY):
         for name in registry:
             registry[name]

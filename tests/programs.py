@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -24,7 +23,7 @@ class Program:
     """One that was started."""
 
     def __init__(self, programs: Programs, pid: int, folder: Path) -> None:
-        self._programs, self.pid, self._folder = programs, pid, folder
+        self._programs, self._pid, self._folder = programs, pid, folder
         self._code: int | None = None
 
     @property
@@ -40,28 +39,31 @@ class Program:
     def poll(self) -> int | None:
         """Its exit code, -9 if it was killed; None while it runs."""
         if self._code is None:
-            self._code = self._programs.ask("ended", self.pid)
+            self._code = self._programs.ask("ended", self._pid)
         return self._code
 
     def wait(self, kill_when: Callable[[], bool] = lambda: False, seconds: float = 300) -> int:
-        """Its exit code; it is killed at the moment at which `kill_when` is true, or time is up."""
+        """Its exit code; it is killed at the moment at which `kill_when` is true.
+
+        Killed, too, and a TimeoutError when time is up.
+        """
         deadline = time.monotonic() + seconds
         try:
-            while self.poll() is None and not kill_when() and time.monotonic() < deadline:
+            while self.poll() is None and not kill_when():
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"neither over nor to be killed in {seconds} s: {self.err}")
                 time.sleep(0.001)
         finally:
-            self.kill()
-        return self._ended()
+            code = self.kill()
+        return code
 
-    def _ended(self) -> int:
+    def kill(self) -> int:
+        """As a power cut would, unless it is over -> its exit code."""
+        if self.poll() is None:
+            os.kill(self._pid, signal.SIGKILL)
         while (code := self.poll()) is None:
             time.sleep(0.001)
         return code
-
-    def kill(self) -> None:
-        """As a power cut would."""
-        if self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
 
 
 class Programs:
@@ -96,25 +98,18 @@ class Programs:
             program.kill()
 
 
-@contextlib.contextmanager
-def serving(folder: Path) -> Iterator[Programs]:
-    """The server, and no process behind it; what programs print goes to `folder`."""
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    """One server for all tests; no process of it lives on behind them."""
     paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     server = subprocess.Popen(
-        [sys.executable, "-W", "ignore", str(SERVER)], env=os.environ | {"PYTHONPATH": paths},
+        [sys.executable, str(SERVER)], env=os.environ | {"PYTHONPATH": paths},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        programs = Programs(server, folder)
-        yield programs
-        programs.kill()
+        found = Programs(server, tmp_path_factory.mktemp("programs"))
+        yield found
+        found.kill()
     finally:
         server.kill()
         server.communicate()
-
-
-@pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
-    """One server for all tests."""
-    with serving(tmp_path_factory.mktemp("programs")) as found:
-        yield found

@@ -18,7 +18,7 @@ from making import (
     changed,
     make,
     moments,
-    run_make,
+    start_make,
     words,
 )
 from programs import Programs
@@ -35,7 +35,8 @@ def made(tmp_path_factory: pytest.TempPathFactory, programs: Programs) -> Made:
     shutil.copy(TINY, folder / "recipe/tiny.yaml")
     began = time.monotonic()
     made = Made(folder / "out", folder / "results", 0.0)
-    assert run_make(programs, words(folder / "recipe/tiny.yaml", made.out, made.results)) == 0
+    argv = words(folder / "recipe/tiny.yaml", made.out, made.results)
+    assert start_make(programs, argv).wait() == 0
     return made._replace(seconds=time.monotonic() - began)
 
 
@@ -128,9 +129,9 @@ def test_killed_at_any_moment_the_same_bytes_are_made(
     rng = random.Random(4)
     kills = [*moments(rng, 0.25 * made.seconds), *artefacts(rng, work, out)]
     assert len(kills) >= 10
-    killed = [run_make(programs, argv, kill()) for kill in kills].count(-signal.SIGKILL)
+    killed = [start_make(programs, argv).wait(kill()) for kill in kills].count(-signal.SIGKILL)
     assert killed >= 9, f"{killed} of {len(kills)} were killed in time"
-    assert run_make(programs, argv) == 0
+    assert start_make(programs, argv).wait() == 0
     for name, content in bytes_in(made.out).items():
         assert (out / name).read_bytes() == content, name
     assert set(bytes_in(out)) == FILES
@@ -170,7 +171,7 @@ def test_two_at_once(
         )
         return True
 
-    assert run_make(programs, argv, other_is_refused) == -signal.SIGKILL
+    assert start_make(programs, argv).wait(other_is_refused) == -signal.SIGKILL
 
 
 def test_a_recipe_that_was_changed_is_refused(

@@ -14,7 +14,7 @@ import h5py
 import pytest
 import torch
 from planting import restamp
-from recordings import refuse
+from recordings import Capture, refuse
 from starcraft import Fault, games, install, machine
 
 import dataset
@@ -25,7 +25,6 @@ from data.record import BehaviourPolicy, Recorder
 from utils.config import load_settings
 from utils.paths import ROOT
 
-Capture = pytest.CaptureFixture[str]
 TINY = ["t_max=6", "batch_size=4", "test_interval=3", "test_nepisode=2", "batch_size_run=2"]
 TINY += ["save_model_interval=3", "log_interval=3", "learner_log_interval=3"]
 
@@ -82,6 +81,8 @@ def test_it_is_learnt_from_and_evaluated_with_the_game(
 
 
 class Learnt(NamedTuple):
+    """What a run said on stdout, and its results folder."""
+
     told: str
     results: Path
 

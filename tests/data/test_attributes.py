@@ -84,9 +84,8 @@ def test_a_free_space_that_does_not_end_a_heap(
     assert number == 0
     OBJECT.pack_into(content, place, 0, length)
     path.write_bytes(content)
-    assert f"{path} is damaged (a heap of text is broken at byte {place})" in refused(
-        programs, path
-    )
+    told = refused(programs, path)
+    assert f"{path} is damaged (a heap of text is broken at byte {place})" in told
 
 
 def test_an_object_longer_than_its_heap(programs: Programs, tmp_path: Path) -> None:

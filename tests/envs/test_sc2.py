@@ -23,6 +23,7 @@ from envs.sc2 import SC2Env
 from runners.rollout import evaluate, rollout
 from utils.config import load_settings
 from utils.errors import ConfigError, GameError, NotInstalledError
+from utils.paths import ROOT
 
 CPU = torch.device("cpu")
 WAYS = ("./run.sh docker", "docker/install_sc2.sh", "--env-config=smax", "dataset=FILE")
@@ -223,6 +224,17 @@ def test_a_reset_within_an_episode_keeps_the_game(sc2: Path) -> None:
         env.reset(2)
         assert games(sc2) == before
         play(env)
+
+
+def test_a_games_process_imports_no_configuration() -> None:
+    """What a worker imports; every game has one."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})\n"
+        "import envs.sc2\n"
+        "sys.stdout.write(' '.join({'pydantic', 'yaml', 'torch', 'h5py'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("path", [None, "/nowhere/StarCraftII"])
